@@ -209,7 +209,7 @@ def each_has_its_event(
     owners: dict[int, Acknowledged] = {}
 
     def assign(one: Acknowledged, visited: set[int]) -> bool:
-        """Assign an event, by an augmenting path of a bipartite matching."""
+        """Match an acknowledgement to an event by finding an augmenting path."""
         for kind in MAY_BE.get(one.kind, (one.kind,)):
             for event in _candidates(one, recorded[kind, one.feature, one.status], seen):
                 if event.id not in visited:

@@ -606,9 +606,9 @@ class Stats(Answer):
 class LiveClaim(Answer):
     """A live claim: since when, and whether its holder lives.
 
-    `client` is the holder's program, if it has named itself. `last_call_at` is its last call about the feature, and
-    `last_sign_at` the last time that it or its connection renewed the lease, which has `lease_seconds` left. If
-    `renewed`, the connection goes on renewing it.
+    `client` is the holder's program, if it has named itself. `last_call_at` is its last call about the feature.
+    `last_sign_at` is when it or its connection last renewed the lease. `lease_seconds` is what remains of the lease.
+    If `renewed`, the connection goes on renewing it.
     """
 
     id: int

@@ -97,7 +97,7 @@ class Progress:
 
 
 class Screen(Protocol):
-    """A display of the demo."""
+    """A display of the demo: it prints lines that stay, and shows the progress."""
 
     def say(self, line: str, tone: Tone = Tone.PLAIN) -> None:
         """Print a line that stays."""

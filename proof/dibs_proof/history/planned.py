@@ -53,7 +53,7 @@ def _simulate_update(arguments: dict[str, Any]) -> Simulate:
 
 
 def _simulate_move(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
-    """Simulate a move in the queue, which may take skips from the feature: those that the one behind it has not."""
+    """Simulate a move in the queue, which may lower the skips of the feature to those of the feature behind it."""
     for skips in range(state.skips + 1):
         after = replace(state, skips=skips)
         yield after, report_of(after)

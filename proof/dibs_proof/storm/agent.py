@@ -71,7 +71,7 @@ if not CAN_SIGNAL:
 
 
 def choose(chance: Random) -> ServerEnd:
-    """Draw the way in which the next server ends."""
+    """Choose at random how the next server ends."""
     return chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
 

@@ -1,4 +1,4 @@
-"""The claims of servers that ended."""
+"""Checks that the claims of ended servers are released or reaped in time."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class ProjectSite:
     async def _refuse(
         self, page: Page, asked: Asked, here: str, refused: Refusal, alert: str, given: dict[str, str], *, whole: bool
     ) -> Response:
-        """Answer a form that was refused: with its alert, or the whole page. What it was about may no longer be there."""
+        """Answer a refused form with its alert, or with the whole page. The feature or question may no longer exist."""
         words, status = refused.worded(BOARD, "Choose"), status_of(refused)
         if not whole:
             changed = ""

@@ -100,7 +100,7 @@ class _Commands(click.Group):
             return command
         if cmd_name not in operation_commands():
             return None
-        from dibs.cli.extra_parameters import CONVENIENCES
+        from dibs.cli.conveniences import CONVENIENCES
         from dibs.cli.operation_command import Convenience, command_of
         from dibs_schema.operations import OPERATIONS
 

@@ -80,7 +80,7 @@ def import_file(
     if github is not None and file is not None:
         raise InvalidInput("--github takes the place of FILE. Give one of them.", field="github")
     if force and not update:
-        raise InvalidInput("--force says how far --update may go. Give both, or none.", field="force")
+        raise InvalidInput("--force requires --update.", field="force")
     reading = ReadOptions(
         statuses=_statuses(words),
         drop_unknown=drop_unknown,

@@ -110,7 +110,7 @@ def _refuse_agents() -> None:
     read = Settings.read({})
     if read.client_session is not None or not read.role.plans:
         raise Forbidden(
-            "verify_command is for a person to set or allow, in a terminal of their own: this one is an agent's.",
+            "Only a person may set or allow verify_command, from their own terminal; this terminal belongs to an agent.",
             field=COMMAND,
         )
 

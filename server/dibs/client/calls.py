@@ -187,8 +187,8 @@ class Calls(Operations):
     async def _find(self, given: dict[str, Any]) -> Claimed | None:
         """Return the claim of a call whose answer was not received, if it was made.
 
-        The server undoes the claim of a cancelled call, unless it has just answered. To repeat the call could make an
-        undone claim again. So the key is first sent with other arguments: a known key is refused with RequestReused.
+        The server undoes the claim of a cancelled call, unless it has just answered. Repeating the call
+        could recreate a claim that the server has already undone. So the key is first sent with other arguments: a known key is refused with RequestReused.
         """
         key = {name: given[name] for name in ("agent", "request_id") if name in given}
         with suppress(Refusal, ServerGone):

@@ -32,7 +32,7 @@ TOO_LONG_HEADERS: Final = f"The headers of a request may be at most {LONGEST_HEA
 
 
 def most_connections() -> int:
-    """Return how many connections this process can serve. Its limit of open files is raised as far as it may."""
+    """Return how many connections this process can serve. Its limit of open files is raised as far as the system permits."""
     files = raise_file_limit()
     return MOST_CONNECTIONS if files is None else max(1, min(MOST_CONNECTIONS, files - RESERVED_FILES))
 

@@ -100,9 +100,9 @@ class ClientRoots:
     def attend(
         self, middleware: MutableSequence[ServerMiddleware[Any]], instructions: str, closing: anyio.Event
     ) -> None:
-        """Watch the handshake of a server, which has these `instructions` while its database is not chosen.
+        """Add middleware that observes `initialize`; until a database is chosen, the server announces `instructions`.
 
-        A client without roots, to which nothing can be served, gets an error that says so, and `closing` is set.
+        A client without roots cannot be served: it gets an error that says so, and `closing` is set.
         """
 
         async def notice(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

@@ -61,7 +61,7 @@ class Changes:
 
 
 def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Changes:
-    """Return the changes after `cursor`, with the neighbours of changed features among the subscribed ones (`asked`).
+    """Return the changes after `cursor`, plus the subscribed features (`asked`) adjacent to a changed one.
 
     Raises InvalidInput if the cursor is invalid.
     """

@@ -81,7 +81,7 @@ def requests_of(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any]
 
 
 def questions_of(tx: Transaction, numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    """Return what the open ones of these questions of `ask_user` ask, whole."""
+    """Return the complete texts of those of these `ask_user` questions that are open, by their numbers."""
     return {row["id"]: row["questions"] for row in tx.all(_questions_of, numbers=list(numbers))} if numbers else {}
 
 
@@ -91,12 +91,12 @@ def first_open_rows(tx: Transaction, most: int) -> Sequence[Row]:
 
 
 def first_open_questions(tx: Transaction, most: int) -> list[WaitingQuestion]:
-    """Return the first open questions of `ask_user`, cut."""
+    """Return the first open questions of `ask_user`, truncated."""
     return waiting_questions(tx, first_open_rows(tx, most))
 
 
 def first_holding_up(tx: Transaction, most: int, category: str | None = None) -> list[WaitingQuestion]:
-    """Return the first open questions for which pending features (of `category`) wait, cut."""
+    """Return the first open questions for which pending features (of `category`) wait, truncated."""
     if category is None:
         return waiting_questions(tx, tx.all(_holding_up.limit(most)))
     return waiting_questions(tx, tx.all(_holding_up_there.limit(most), category_=category))

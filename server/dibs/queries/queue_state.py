@@ -168,7 +168,7 @@ def _open_questions(tx: Transaction, category: str | None) -> list[WaitingQuesti
 
 
 def _unknown_category(tx: Transaction, category: str) -> tuple[str, tuple[Step, ...]]:
-    """Return what to say of a category that no feature has, and the next step: the one that differs in form only."""
+    """Return what to say about an unknown category, and suggest the one that differs only in spelling."""
     there = [row["category"] for row in tx.all(_categories)]
     same = next((one for one in there if fold(one) == fold(category)), None)
     fact = f"No feature has the category {category!r}."

@@ -23,7 +23,7 @@ _BLOCK = re.compile(rf"(?P<before>(?:\r?\n)?){re.escape(BEGIN)}.*?{re.escape(END
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """One file of instructions for agents, before and after the change; `before` is None if the file does not exist."""
+    """An instruction file for agents, before and after the change; `before` is None if the file does not exist."""
 
     file: Path
     before: str | None

@@ -125,7 +125,7 @@ def this() -> ColumnElement[bool]:
 
 
 def held() -> ColumnElement[bool]:
-    """Claimed, with the token of the parameter `token`."""
+    """SQL condition: the feature is claimed under the token bound to `token`."""
     return is_(Status.IN_PROGRESS) & (F.claim_token == bindparam("token"))
 
 

@@ -78,7 +78,7 @@ def refuse_changed(order: VerifyOrder) -> NotVerified:
 def refuse_overtaken(feature: int) -> NotVerified:
     """Return the refusal of a pass that another call with the same claim has made while the command ran."""
     return NotVerified(
-        f"Another call with this claim has passed feature {feature} while the command ran. Nothing was changed by this one.",
+        f"Another call with this claim passed feature {feature} while the command ran; this call changed nothing.",
         next=[NEXT_FEATURE],
         id=feature,
     )

@@ -70,10 +70,11 @@ class Caller:
         client: str = CLIENT,
         principal: Principal | None = None,
     ) -> Caller:
-        """Return the client of one HTTP request. Without an HTTP session, each request counts as a new client.
+        """Return the caller of one HTTP request. Without an HTTP session, each request counts as a new client.
 
         The id of an HTTP session is a secret of its client, so others see a digest of it. The agent's name in the
-        settings would name every client, so it is not used. A principal without an agent's name gives its own names.
+        settings would name every client, so it is not used. A principal not bound to one agent has its prefix put
+        before the name.
         """
         scope = None
         if http_session is not None:
@@ -124,7 +125,7 @@ class Caller:
         scope = self._name(agent) or self.scope
         if scope is None and request_id is not None:
             raise InvalidInput(
-                "request_id: it needs an agent name here, since nothing else distinguishes you from other clients.",
+                "request_id: send `agent` too; nothing else tells you apart from other clients.",
                 next=[Step(None, needs=("agent",))],
                 field="request_id",
             )

@@ -164,7 +164,7 @@ async def skip(session: Session, args: arguments.SkipFeature, _: CallContext) ->
 
 
 async def add_note(session: Session, args: arguments.AddNote, _: CallContext) -> Acknowledgement:
-    """Store a note on a feature. If the caller proves a claim of it, the claim's lease is renewed."""
+    """Store a note on a feature. If the caller proves that it holds the claim, the lease is renewed."""
     session.claims.touch(args.feature_id)
     by = session.author(args.feature_id)
     proven = session.claims.proof(args.feature_id)

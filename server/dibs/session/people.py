@@ -81,7 +81,7 @@ async def ask_user(session: Session, args: AskUser, context: CallContext) -> Ask
     if args.questions is None and args.feature_ids:
         raise InvalidInput("feature_ids: only features named with new questions wait for them.", field="feature_ids")
     if args.questions is not None and args.cancel:
-        raise InvalidInput("cancel: name the question to withdraw by question_id.", field="cancel")
+        raise InvalidInput("cancel: send the question_id of the question to withdraw.", field="cancel")
     database = session.database
     by = session.author()
     if args.questions is None:

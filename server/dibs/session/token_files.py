@@ -1,4 +1,4 @@
-"""The tokens of a named agent's or of a terminal's claims, stored in files for the next commands.
+"""Claim tokens of named agents and terminals, kept in files for later commands.
 
 Each claim has one small file, `.dibs/tokens/<agent>/<feature>-<digest>`, with mode 0600 in folders with mode 0700.
 A rename puts the complete file in place. Two shells that share a name never write the same file, since each claim has

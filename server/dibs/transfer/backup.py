@@ -146,7 +146,7 @@ def _refuse_taken(source: BulkDatabase, target: Path, *, force: bool) -> None:
         raise InvalidInput(f"{target} is a live backlog, which no backup replaces. Name another file.", field="target")
     if [mark.state for mark in marks if mark is not None] != ["backup"]:
         raise InvalidInput(
-            f"{target} is not a backup of Dibs, and --force replaces nothing else. Nothing was changed. Name another file.",
+            f"{target} is not a Dibs backup; --force overwrites only Dibs backups. Nothing was changed. Name another file.",
             field="target",
         )
 

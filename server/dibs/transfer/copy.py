@@ -56,7 +56,7 @@ class Copied:
 def copy_project(source: BulkDatabase, target: BulkDatabase, *, with_claims: bool, progress: Progress) -> Copied:
     """Move the project to the other database, and mark the source as moved.
 
-    Live claims are refused, unless `with_claims` copies them, each with a whole new lease.
+    Live claims are refused, unless `with_claims` copies them, each with a fresh lease.
     Raises NotFound, InvalidInput, AlreadyClaimed, DatabaseReplaced if the source has moved already,
     DatabaseDamaged if the copy differs from the source, and the refusals of opening a database.
     """
@@ -130,7 +130,7 @@ def _refuse_live_claims(here: BulkTransaction, *, with_claims: bool) -> None:
         more = f" and {len(live) - 5} more" if len(live) > 5 else ""
         raise AlreadyClaimed(
             f"Features are claimed now: {some}{more}. Nothing was copied. Let their holders finish, or copy the claims too "
-            "with --with-claims: their tokens work in the new database, each with a whole new lease.",
+            "with --with-claims: their tokens work in the new database, each with a fresh lease.",
             ids=[row["id"] for row in live[:5]],
         )
 

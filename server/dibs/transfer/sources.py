@@ -42,7 +42,7 @@ def backlog_id(tx: Transaction) -> str:
 
 
 def source_of(path: Path) -> str:
-    """Return the source of a file that names none: its path in the repository, else its name."""
+    """Return the default source name for a file that declares none: its path in the repository, else its file name."""
     if str(path) == "-":
         return STANDARD_INPUT
     file = path.resolve()

@@ -111,8 +111,8 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force:
 
     Without an agent name, a claim of this very connection keeps its token: subagents may share the connection.
 
-    Raises AlreadyHolding if another connection that lives has the claim, unless `force`, or if several claims of this
-    connection may be meant; InvalidInput if the holder's name does not outlive a connection.
+    Raises AlreadyHolding if another live connection has the claim, unless `force`, or if it is ambiguous which of this
+    connection's claims is meant; InvalidInput if the holder's name does not outlive a connection.
     """
     if not holder.lasts:
         raise InvalidInput(

@@ -20,7 +20,7 @@ from dibs_schema.tables import features
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """The corrected values: by feature, the stored and the counted value."""
+    """The corrected values: for each feature, the stored and the recomputed value."""
 
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)

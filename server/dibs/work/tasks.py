@@ -1,4 +1,4 @@
-"""Steps that a signal does not interrupt."""
+"""Shields steps from cancellation by signals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def uninterrupted(step: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a step. If the caller is cancelled, that takes effect when the step has ended."""
+    """Return the result of a step. A cancellation of the caller takes effect only after the step has ended."""
     task = asyncio.ensure_future(step)
     try:
         return await asyncio.shield(task)

@@ -292,7 +292,7 @@ def test_a_locked_database_is_refused_as_locked(tmp_path: Path, monkeypatch: pyt
             "CREATE TABLE features (project_id INTEGER, id INTEGER, name TEXT, unmet_dependencies INTEGER)",
             "Dibs database",
         ),
-        ("CREATE TABLE features (flag TEXT)", "it is not AutoForge's"),
+        ("CREATE TABLE features (flag TEXT)", "this is not an AutoForge database"),
     ],
 )
 def test_another_database_is_refused(tmp_path: Path, statement: str, says: str) -> None:

@@ -102,7 +102,7 @@ def test_unknown_words_are_printed_first_and_may_be_explained(folder: Folder) ->
         ([{"id": n, "name": f"f{n}", "dependencies": list(range(n))} for n in range(22)], [], "dibs settings max_dep"),
         ([{"id": "1", "status": "done"}], [], "[0] has no text of its own"),
         (LISTED, ["--status", "baked=perhaps"], "write WORD=STATUS"),
-        (LISTED, ["--force"], "--force says how far --update may go"),
+        (LISTED, ["--force"], "--force requires --update"),
     ],
 )
 def test_refusals_change_nothing(folder: Folder, entries: Any, options: list[str], says: str) -> None:

@@ -208,7 +208,7 @@ class SQLite(Engine):
         return None
 
     def _is_disturbed(self, at_rest: tuple[int, int] | None) -> bool:
-        """Return whether others have opened or written the file since it was opened as one that nobody uses."""
+        """Return whether others have opened or written the file since it was opened on the assumption that nobody else was using it."""
         return at_rest is not None and at_rest != self._size_and_time()
 
     @contextmanager

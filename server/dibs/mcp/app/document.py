@@ -1,6 +1,6 @@
-"""The page's document: one file without anything to load, whose policy allows only its own style and script.
+"""The HTML document of the MCP App: self-contained; its policy allows only its own style and script.
 
-It has no text of the backlog. The script asks for the data and shows it as text.
+It contains no text of the backlog. The script asks for the data and shows it as text.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ __all__ = ["FORMATS", "Backlog", "Format", "ImportedFeature", "ReadOptions", "re
 
 
 class Format(Protocol):
-    """What a format's module offers."""
+    """The interface of a format module whose source is a file."""
 
     def recognizes(self, file: SourceFile) -> bool:
         """Check, by its content, whether the file has this format."""
@@ -39,7 +39,7 @@ class Format(Protocol):
 
 
 class FolderFormat(Protocol):
-    """What the module of a format offers that is a folder."""
+    """The interface of a format module whose source is a folder."""
 
     def recognizes(self, folder: Folder) -> bool:
         """Check, by the names in it, whether the folder has this format."""

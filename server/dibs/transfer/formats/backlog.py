@@ -78,7 +78,7 @@ class SourceFile:
             return self.content.decode(encoding)
         except UnicodeDecodeError as error:
             if encoding == "utf-16":
-                raise InvalidInput("it begins as UTF-16, but is not; save it as UTF-8.") from error
+                raise InvalidInput("it has a UTF-16 byte order mark but is not valid UTF-16; save it as UTF-8.") from error
             # The codec removes a byte order mark before it counts.
             before = error.object[: error.start]
             line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")

@@ -1,4 +1,4 @@
-"""Exports in the JSON Lines of beads: what beads has no field for stands in the metadata of an issue.
+"""Exports in the JSON Lines of beads: what beads has no field for goes into the metadata of an issue.
 
 Source of the layout: gastownhall/beads, `internal/types` and `cmd/bd/import_shared.go` (2026), which skips the first record.
 """

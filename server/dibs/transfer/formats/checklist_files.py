@@ -42,7 +42,7 @@ def recognizes(file: SourceFile) -> bool:
 def read(file: SourceFile) -> Backlog:
     """Return the items with a box, in the order of the file. Raises InvalidInput."""
     if len(file.content) > MOST_BYTES:
-        raise InvalidInput(f"it is larger than {MOST_BYTES // 1_000_000} MB, which no checklist is; split it.")
+        raise InvalidInput(f"it is larger than {MOST_BYTES // 1_000_000} MB, which is too large for a checklist; split it.")
     text = file.text().replace("\r\n", "\n")
     path = file.path.resolve()
     placed = next((one for one in DIALECTS if one.path and one.path.search(path.as_posix())), None)
@@ -83,7 +83,7 @@ class _Reader:
         if self._dialect.number is None:
             self._nested(item, entry)
             return
-        self._number(entry, number)
+        self._set_reference(entry, number)
         entry.category = above or next((tag for tag in tags if tag != "P"), entry.category)
         entry.phase = self._phase(number, item)
         place = len(self.entries) - 1
@@ -181,8 +181,8 @@ class _Reader:
                 entry.steps.append(step)
                 self._report.mapped("nested item", "steps")
 
-    def _number(self, entry: Entry, number: str | None) -> None:
-        """Give the entry its number as a reference, and the dependencies that its text names."""
+    def _set_reference(self, entry: Entry, number: str | None) -> None:
+        """Set the entry's reference, and the dependencies that its text names."""
         if number in self._numbers:
             self._report.ignored(f"the number {number}, which an earlier task has")
         elif number is not None:

@@ -37,7 +37,7 @@ def read_request(field: SourceField, report: Report) -> dict[str, Any] | None:
     ]
     if len(fields) > MAX_FIELDS:
         path = f"{field.path}.fields"
-        raise InvalidInput(f"{path} has {len(fields)} fields and may have {MAX_FIELDS}; remove some.", field=path)
+        raise InvalidInput(f"{path} has {len(fields)} fields; the limit is {MAX_FIELDS}.", field=path)
     by_id = {one["id"]: one for one in fields or default_request("")["fields"]}
     return {"prompt": within(prompt, DESCRIPTION_LENGTH, f"{field.path}.prompt"), "fields": list(by_id.values())}
 

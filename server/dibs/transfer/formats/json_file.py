@@ -115,14 +115,14 @@ def _several_lists(names: str, field: str) -> InvalidInput:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The group around some members: the kind of its list, its name, and the phase that it belongs to."""
+    """The list or object that encloses these members: its kind, name and phase."""
 
     kind: str = ""
     name: str | None = None
     phase: str | None = None
 
     def inner(self, kind: str, name: str | None) -> _Group:
-        """Return a group in this one. One that has a name is within the phase, unless it is a phase itself."""
+        """Return a group inside this one. It inherits the phase, unless it is a named phase itself."""
         phase = name if self.kind in words.PHASE_GROUPS and name else self.phase
         return _Group(kind, name or self.name, phase)
 

@@ -106,7 +106,7 @@ class Record(BaseModel):
         except ValidationError as error:
             place = ".".join([path, *(shown(str(part)) for part in error.errors()[0]["loc"])])
             raise InvalidInput(
-                f"{place} has a value of another kind than this format has there.", field=place
+                f"{place} has the wrong type for this format.", field=place
             ) from None
 
     def entry(self, path: str, report: Report, options: ReadOptions) -> Entry:
