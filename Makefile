@@ -10,7 +10,7 @@ PRODUCT := server schema proof
 unexport PYTHONDONTWRITEBYTECODE # some containers set it; then each of a thousand processes compiles the same modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e real-tools slow check lint types-linux types-darwin types-win32 types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
+.PHONY: help install demo test e2e real-tools slow check lint types-linux types-darwin types-win32 types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
+
+install: $(READY) ## Install Dibs into .venv; the command is .venv/bin/dibs.
 
 demo: $(READY) ## Watch eight real servers drain a backlog, one of them killed on the way.
 	$(BIN)/dibs demo

@@ -192,7 +192,7 @@ def milliseconds(seconds: float | None) -> float | None:
 
 
 def busiest(moments: Sequence[float]) -> int:
-    """Return the greatest number of moments that lie within one second."""
+    """Return the greatest number of timestamps in any one-second window."""
     ordered = sorted(moments)
     first = most = 0
     for last, moment in enumerate(ordered):
