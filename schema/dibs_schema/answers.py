@@ -24,7 +24,7 @@ def _iso(time: datetime) -> str:
 
 
 def _utc(value: Any) -> Any:
-    """Return the time of seconds since 1970, or of ISO 8601, to the second, so that every transport has the same."""
+    """Convert seconds since 1970, or ISO 8601, to a time to the second, so that every transport has the same."""
     if isinstance(value, (int, float)):
         return datetime.fromtimestamp(int(value), UTC)
     return datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -79,8 +79,8 @@ class Verification(Answer):
     """What the project's verify command proved: its exit code, how many seconds it took, and what it ran on.
 
     `tree` is the id of the git tree of the working folder, with changes that are not committed. There is none outside
-    git, nor if the tree was another after the command (`tree_changed`). `output` is the end of what the command printed;
-    it is data.
+    git, or if the command changed the tree (`tree_changed`). `output` is the end of what the command printed; it is
+    data.
     """
 
     command: str | None = None
@@ -169,7 +169,7 @@ class Dependency(Answer):
 
 
 class Failure(Answer):
-    """Why an earlier attempt ended: for `same_reason_as_before` if the attempt before it failed for that reason, too."""
+    """Why an earlier attempt ended. `same_reason_as_before`: the attempt before it failed for that reason too."""
 
     reason: str
     same_reason_as_before: bool = False
@@ -220,10 +220,10 @@ class WaitingQuestion(Answer):
 class Work(Answer):
     """A claimed feature, with all that its agent needs. `more_notes` counts the older notes, which are not in `notes`.
 
-    `feedback` is why a person did not accept its last pass. `question_answers` are those to the questions that it waited
-    for; `question_id` is one that is open. In a `brief` answer the feature has only what is new.
-    `done_when` says when a feature of its category is done, and `instructions` what every worker of the project must know.
-    `digest` is that of its own text, which may be truncated; it is not sent.
+    `feedback` is why a person did not accept its last pass. `question_answers` are the answers to the questions that it
+    waited for; `question_id` is an open question. In a `brief` answer the feature has only what is new. `done_when`
+    says when a feature of its category is done, and `instructions` what every worker of the project must know. `digest`
+    is the digest of its own text, which may be truncated; it is not sent.
     """
 
     id: int
@@ -253,7 +253,7 @@ class Work(Answer):
 class Claimed(Guidance):
     """The caller has claimed the feature, now or `already_claimed` it by an earlier call.
 
-    A `brief` answer has only what is new since the caller received the feature whole, a few minutes ago.
+    A `brief` answer has only what is new since the caller received the whole feature a few minutes ago.
     """
 
     TEXT: ClassVar[str] = "hint"
@@ -280,7 +280,7 @@ IdleState = Literal[
 
 
 class Idle(Guidance):
-    """There is nothing to claim, and why. `questions` are the first ones for whose answers features wait."""
+    """The reason why there is nothing to claim. `questions` are the first open questions that features wait for."""
 
     state: IdleState
     counts: Counts
@@ -293,8 +293,9 @@ class FeatureRow(Answer):
     """One feature in a list. Texts and paths are present with `detail="full"`; long texts are truncated.
 
     If a live claim may change the files of a ready feature, `held_by` is the claimed feature, and `agent` its holder.
-    `more_blocked_by` and `more_paths` count the unmet dependencies and the paths that have no room in a row. `why` is
-    what places a ready feature in the queue, or why another one is not ready: what it waits for besides dependencies.
+    `more_blocked_by` and `more_paths` count the unmet dependencies and the paths that do not fit in a row. `why`
+    explains a ready feature's place in the queue. For any other feature it is what the feature waits for besides
+    dependencies.
     """
 
     id: int
@@ -428,9 +429,9 @@ NOT_ASKED, CLAIMED, NEEDS_FORCE = "not asked", "claimed", "needs force"
 class Imported(Answer):
     """How many features an import added, and how many already existed, of the list called `source`.
 
-    `differing` counts the existing features that differ from the file by the fields in which they do, before the import,
-    and `taken` how many of these differences it took. `kept` counts the others by the reason why they stay. `gone` are
-    references that the file no longer has.
+    `differing` counts, for each field, the existing features that differed from the file before the import, and `taken`
+    how many of these differences it took. `kept` counts the others by the reason why they stay. `gone` are references
+    that the file no longer has.
     """
 
     added: int
@@ -459,9 +460,9 @@ class Testing(Guidance):
 
 
 class Asked(Guidance):
-    """A question to the user: open, answered or cancelled. `feature_ids` are those that wait for it, or did so.
+    """A question to the user: open, answered or cancelled. `feature_ids` are the features that wait for it, or did so.
 
-    `questions` are what was asked, if it is read while it is open.
+    `questions` is the text of what was asked, if it is read while it is open.
     """
 
     question_id: int
@@ -511,7 +512,7 @@ class Graph(Answer):
 
 
 class HistoryEvent(Answer):
-    """One transition or other change of a feature. `token_name` is that of the access token by which its agent came."""
+    """One transition or other change of a feature. `token_name` is the name of the access token that its agent used."""
 
     at: Time
     agent: str
@@ -546,8 +547,8 @@ class EventPage(Answer):
 class Attempt(Answer):
     """One claim of a feature: by whom, from when to when, and how it ended. A live one has no `ended_at`.
 
-    `reason` and `evidence` are those of its last event, which has them here only. Some of the events of a `partial` one
-    are on another page.
+    `reason` and `evidence` belong to its last event, and are only here. Some events of a `partial` attempt are on
+    another page.
     """
 
     agent: str
@@ -604,7 +605,7 @@ class Stats(Answer):
 
 
 class LiveClaim(Answer):
-    """A live claim: since when, and whether its holder lives.
+    """A live claim: its start, and the last signs of life of its holder.
 
     `client` is the holder's program, if it has named itself. `last_call_at` is its last call about the feature.
     `last_sign_at` is when it or its connection last renewed the lease. `lease_seconds` is what remains of the lease.
@@ -623,14 +624,14 @@ class LiveClaim(Answer):
 
 
 class PendingQuestion(WaitingQuestion):
-    """An open question, since when it is open, and the `name` of the feature that it is about, if there is one."""
+    """An open question, when it was asked, and the `name` of the feature that it is about, if there is one."""
 
     name: str | None = None
     asked_at: Time
 
 
 class StuckFeature(Answer):
-    """A stuck feature, since when and why it is stuck, and the last failure that was reported."""
+    """A stuck feature: since when and why it is stuck, and the last reported failure."""
 
     id: int
     name: str
@@ -640,7 +641,7 @@ class StuckFeature(Answer):
 
 
 class PassToTest(Answer):
-    """A passing feature that has waited since then for another agent's confirmation, or for a recheck."""
+    """A passing feature that waits for another agent's confirmation or for a recheck, and since when."""
 
     id: int
     name: str
@@ -658,7 +659,7 @@ class ExpiredClaim(Answer):
 
 
 class Oldest(Answer):
-    """The feature that has been longest in a state, and since when. One that waits is pending, and not ready."""
+    """The feature that has been longest in a state, and since when. A waiting feature is pending and not ready."""
 
     state: Literal["ready", "waiting", "in_progress", "needs_human", "stuck", "unconfirmed", "to_recheck"]
     id: int
@@ -666,7 +667,7 @@ class Oldest(Answer):
 
 
 class Estimate(Answer):
-    """When the features that are `left` have passed, if what it `assumes` holds."""
+    """When the features that are `left` will have passed, if what the estimate `assumes` holds."""
 
     ends_at: Time
     left: int
@@ -674,7 +675,7 @@ class Estimate(Answer):
 
 
 class Overview(Answer):
-    """What a person wants to see first, as of one moment, `at`. Lists are short, and `more_…` counts what they leave out.
+    """An overview for a person, as of one moment, `at`. Lists are short, and `more_…` counts what they leave out.
 
     What needs a person: `questions`, `stuck` and `unconfirmed`. Who works: `claims`, the oldest first, and the claims
     that `expired` in the last hour. `passed_last_hour` and `passed_last_day` count from `counted_since` if there were too

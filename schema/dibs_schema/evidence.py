@@ -1,4 +1,4 @@
-"""What a pass rests on, and what an attempt has used: the argument `evidence`."""
+"""The argument `evidence`: what shows that a feature works, and what an attempt has used."""
 
 from __future__ import annotations
 

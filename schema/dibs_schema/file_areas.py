@@ -2,7 +2,7 @@
 
 An area is the text before a glob's first wildcard and the text after its last one. A file that two globs both match
 begins with both beginnings and ends with both endings. If neither beginning is a prefix of the other, or neither ending
-a suffix, the globs cannot overlap. Otherwise they may, and a feature sometimes waits without need.
+a suffix, the globs cannot overlap. Otherwise they may, so a feature sometimes waits unnecessarily.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text as it is compared: without the differences of case, of Unicode's composed and decomposed forms, and of spaces."""
+"""Folds text for comparison: differences of case, of Unicode's composed and decomposed forms, and of spaces vanish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST_SEARCHED = 2_400
 
 
 def fold(text: str) -> str:
-    """Return the text in the form in which equal texts are equal strings.
+    """Return the text in a form in which texts that count as equal are equal strings.
 
     Source: Unicode Standard, section 3.13, compatibility caseless matching.
     """
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:[.,:]\d+)*")
 
 
 def mask(reason: str) -> str:
-    """Return a reason for a failure in the form in which reasons that differ only in numbers and paths are equal."""
+    """Return a reason for a failure in a form in which reasons that differ only in numbers and paths are equal."""
     return _NUMBER.sub("0", _PATH.sub("/", fold(reason)))
 
 

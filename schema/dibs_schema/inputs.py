@@ -46,7 +46,7 @@ def _number(value: Any) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """Take a number as the key that it reads as."""
+    """Convert a number to the key that it spells."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

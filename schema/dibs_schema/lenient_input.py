@@ -1,4 +1,4 @@
-"""What models and their clients send in addition to what was asked for: empty optional arguments, and unknown ones.
+"""Tolerates what models and their clients send in addition: empty optional arguments, and unknown ones.
 
 Some models fill in every argument, and some clients add arguments of their own to every call.
 """
@@ -57,7 +57,7 @@ def is_empty(value: Any) -> bool:
 
 
 def is_filler(value: Any) -> bool:
-    """Return whether a value that was refused is one that models fill in: also 0, false, or an object of such values.
+    """Return whether a refused value is one that models fill in: an empty one, 0, false, or an object of such values.
 
     It may arrive as JSON text.
     """
@@ -72,7 +72,7 @@ def is_filler(value: Any) -> bool:
 
 
 def without_empty(given: Mapping[str, Any], optional: Collection[str], kept: Collection[str] = ()) -> dict[str, Any]:
-    """Return the arguments without optional ones that are empty, but with the empty lists of those in `kept`."""
+    """Return the arguments without empty optional ones; empty lists of the arguments in `kept` stay."""
     return {
         name: value
         for name, value in given.items()
@@ -108,8 +108,9 @@ def without_unknown(given: Mapping[str, Any], known: Collection[str], leniency: 
 def similar(name: str, known: Collection[str]) -> str | None:
     """Return the known name that an unknown one was probably meant to be, or None.
 
-    They share all words of the shorter one, or most of their letters, or the unknown one abbreviates the other. A word of
-    two letters counts only as the last of two words: `search_in` is `in`, and `in_reply_to` is neither `in` nor `to`.
+    Similar names share all words of the shorter one, or most of their letters, or the unknown name abbreviates the
+    known one. A word of two letters counts only as the last of two words: `search_in` is `in`, and `in_reply_to` is
+    neither `in` nor `to`.
     """
     words, plain, last = _words(name), _plain(name), [word.lower() for word in _WORD.findall(name)[-1:]]
     if len(name) > LONGEST_MISSPELLED or words & ABOUT_THE_CALL:

@@ -15,9 +15,9 @@ class Step:
     """An operation to call next.
 
     `operation` is a tool's name, or None for the same call again. `arguments` are its arguments. `needs` names the
-    arguments whose values only the caller knows. `purpose` ends the sentence: "for the next ready feature". `by` is
-    the role that calls it, where that is not the caller. A step that is not `named` is said without its operation, which
-    its reader does not have.
+    arguments whose values only the caller knows. `purpose` ends the sentence: "for the next ready feature". `by` is the
+    role that must call it, if that is not the caller's. A step that is not `named` is worded without its operation,
+    which its reader does not have.
     """
 
     operation: str | None

@@ -99,7 +99,7 @@ _COLUMNS = tuple(column(name) for name in ProjectSettings.model_fields)
 
 @lru_cache(maxsize=64)
 def _of_values(*values: Any) -> ProjectSettings:
-    """Return the settings with these values; every transaction asks for them, and they seldom change."""
+    """Return the settings with these values, from a cache: every transaction asks for them, and they seldom change."""
     found = dict(zip(ProjectSettings.model_fields, values, strict=True))
     found["done_when"] = json.loads(found["done_when"]) if found["done_when"] else {}
     return ProjectSettings.model_construct(**found)

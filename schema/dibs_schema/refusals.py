@@ -95,7 +95,7 @@ class AlreadyClaimed(Refusal, code="already_claimed"):
 
 
 class AlreadyHolding(Refusal, code="already_holding"):
-    """The agent already has as many claims as it may."""
+    """The agent already has as many claims as it may have."""
 
 
 class AlreadyPassing(Refusal, code="already_passing"):
@@ -103,7 +103,7 @@ class AlreadyPassing(Refusal, code="already_passing"):
 
 
 class TooManyClaims(Refusal, code="too_many_claims"):
-    """A connection without an agent name already has as many claims as it may."""
+    """A connection without an agent name already has as many claims as it may have."""
 
 
 class NotClaimed(Refusal, code="not_claimed"):
@@ -127,7 +127,7 @@ class UnmetDependencies(Refusal, code="unmet_dependencies"):
 
 
 class NotVerified(Refusal, code="not_verified"):
-    """The project's verify command has failed, or cannot run, or what it proved is no longer there. The claim stays."""
+    """The project's verify command has failed or cannot run, or its proof is outdated. The claim stays."""
 
 
 class WouldCycle(Refusal, code="would_cycle"):

@@ -1,4 +1,4 @@
-"""The version of a feature or a claim that a caller has read, by which a change of a later version is refused."""
+"""The version of a feature or claim that a caller has read; a change is refused if the row has a later version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MICROSECOND = 1e-6
 
 
 def _version(value: Any) -> Any:
-    """Take a time as an answer has it, to the second or the microsecond, or the exact number of seconds."""
+    """Accept a time as in an answer, to the second or the microsecond, or an exact number of seconds."""
     if isinstance(value, Version):
         return value
     text = value.isoformat() if isinstance(value, datetime) else value

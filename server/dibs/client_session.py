@@ -14,5 +14,5 @@ names the session with each call instead (`dibs.mcp.codex`). opencode 1.18 and G
 
 
 def named_session(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the id of the agent's session that a client names, or None."""
+    """Return the id of the agent's session from the client's variables, or None."""
     return next(filter(None, map(environ.get, VARIABLES)), None)

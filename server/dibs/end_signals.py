@@ -14,7 +14,7 @@ from dibs.platform.signals import ENDING, received
 
 
 def _signals() -> list[signal.Signals]:
-    """The signals that end a server, but for those that were ignored at its start, as nohup does for a closed terminal."""
+    """The signals that end a server, except those that were ignored at its start, as SIGHUP is under nohup."""
     return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
 
 

@@ -1,4 +1,4 @@
-"""The git tree of a folder as it is now: with changes that are not committed, and files that are not ignored.
+"""The git tree of a folder as it is now, with uncommitted changes and untracked files, but without ignored ones.
 
 A temporary index and a temporary object folder take what git writes, so that the repository stays as it is. Sources:
 git-add(1), git-write-tree(1), and GIT_INDEX_FILE, GIT_OBJECT_DIRECTORY and GIT_ALTERNATE_OBJECT_DIRECTORIES in git(1).

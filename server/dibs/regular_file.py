@@ -1,4 +1,4 @@
-"""Regular files, and what else a path can lead to. Only a regular file is opened: a FIFO blocks, a device acts."""
+"""Opens regular files only: opening a FIFO blocks, and opening a device may act on it."""
 
 from __future__ import annotations
 

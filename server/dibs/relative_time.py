@@ -29,7 +29,7 @@ def ago(at: datetime, now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How a person reads times: from the moment `now`, in the local time zone or in UTC."""
+    """Formats times for a person: relative to `now`, in the local time zone or in UTC."""
 
     now: datetime
     utc: bool = False

@@ -45,7 +45,7 @@ def served_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def named_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder that a client names in the environment of its servers, if it is one folder."""
+    """Return the folder that a client names in the environment of its servers, if it names exactly one."""
     for variable in PROJECT_VARIABLES:
         folder = Path(environ.get(variable, ""))
         with suppress(OSError):
@@ -57,8 +57,9 @@ def named_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
 def find_root(folder: Path, *, isolated: bool = False) -> Path:
     """Return the root folder of the project that `folder` belongs to.
 
-    In a git repository that is the same folder for all its worktrees; `isolated` makes it the worktree itself. Elsewhere
-    it is the nearest folder upward that has a backlog, else `folder`. Raises InvalidInput if a file of git is unreadable.
+    In a git repository that is the same folder for all its worktrees; `isolated` makes it the worktree itself.
+    Elsewhere it is the nearest folder from `folder` upward that has a backlog, else `folder`. Raises InvalidInput if a
+    file of git is unreadable.
     """
     roots = possible_roots(folder, isolated=isolated)
     return next((one for one in roots if has_backlog(one)), roots[0])
@@ -82,7 +83,7 @@ def possible_roots(folder: Path, *, isolated: bool = False) -> list[Path]:
 
 
 def refuse_new_backlog(root: Path, *, isolated: bool = False, way_on: str = NAME_IT, field: str = "--db") -> None:
-    """Raise InvalidInput, with the way on, if no backlog is made for `root` unless the user names it."""
+    """Raise InvalidInput, with the next step, if a backlog for `root` is created only when the user names it."""
     if is_shared(root):
         raise InvalidInput(
             f"{root} is the folder of many projects, and no backlog is made for it. Start in the folder of a project. Or: "
@@ -102,7 +103,8 @@ def refuse_new_backlog(root: Path, *, isolated: bool = False, way_on: str = NAME
 def state_folder(file: Path | None, *, isolated: bool) -> Path:
     """Return the `.dibs/` for what commands remember about a backlog; it need not exist.
 
-    For a file it is the one that contains it, or is next to it; for a server (None) that of the root folder.
+    For a database file it is the `.dibs/` that contains the file or is next to it; for a server (None), the root
+    folder's.
     """
     if file is None:
         return find_root(current_folder(), isolated=isolated) / ".dibs"
@@ -119,12 +121,12 @@ def has_backlog(root: Path) -> bool:
 
 
 def is_plugin(folder: Path, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a folder is that of the plugin whose server this is, in which no agent works."""
+    """Return whether a folder is the folder of this server's own plugin, in which no agent works."""
     return any(environ.get(one) and Path(environ[one]).resolve() == folder.resolve() for one in PLUGIN_VARIABLES)
 
 
 def is_shared(folder: Path) -> bool:
-    """Return whether a folder is the user's home folder, the root of a file system, or that of the server's plugin."""
+    """Return whether a folder is the user's home folder, the root of a file system, or the server's plugin folder."""
     try:
         home = Path.home().resolve()
     except RuntimeError:  # no home folder is known, as in many containers
@@ -175,7 +177,7 @@ def _core_settings(config: Path) -> Mapping[str, str]:
 
 
 def _path_in(file: Path, folder: Path) -> Path:
-    """Return the path that a file of git holds, which need not be UTF-8. Raises InvalidInput, and OSError."""
+    """Return the path in one of git's own files, which need not be UTF-8. Raises InvalidInput, and OSError."""
     content = read_regular(file, LONGEST_LINE)
     path = os.fsdecode(content).removeprefix("gitdir:").strip()
     if not path or len(content) == LONGEST_LINE or "\0" in path:

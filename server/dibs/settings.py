@@ -198,7 +198,7 @@ def expanded(path: str) -> Path:
 
 
 def _guessed_project(folder: Path, *, isolated: bool) -> str:
-    """Return the name of the project on a server for a folder, if none is named. Raises InvalidInput."""
+    """Return the default name of a folder's project on a server. Raises InvalidInput."""
     root = find_root(folder, isolated=isolated)
     refuse_new_backlog(
         root, isolated=isolated, way_on="Name the project with --project or DIBS_PROJECT.", field="--project"
@@ -207,14 +207,14 @@ def _guessed_project(folder: Path, *, isolated: bool) -> str:
 
 
 def project_of(root: Path) -> str:
-    """Return the name of a root folder's project on a server, if none is named."""
+    """Return the default name of a root folder's project on a server."""
     return clean(root.name)[:100] or UNNAMED
 
 
 def shown_project(name: str, database: str) -> str:
-    """Return the name by which people know a project: for one without a name of its own in a file, that of its root folder.
+    """Return a project's displayed name. An unnamed project in a file is shown by the name of its root folder.
 
-    `database` is the label of the database. A file outside a `.dibs` folder has no root folder, and gives its own name.
+    `database` is the label of the database. A file outside a `.dibs` folder has no root folder; its own name is shown.
     """
     file = Path(database)
     if name != UNNAMED or is_url(database):

@@ -49,8 +49,8 @@ BY_TOOL: Mapping[str, AnyOperation] = {one.tool: one for one in OPERATIONS}
 def steps_for(role: Role, steps: Iterable[Step]) -> tuple[Step, ...]:
     """Return the next steps as a role can take them: without operations and arguments that it does not have.
 
-    A step of another role stays, but is said without the operation. A step that nobody else is meant to take is
-    replaced by what the role does next, if there is that.
+    A step of another role stays, but is worded without the operation. A step that only the caller could take is
+    replaced by the role's own next step, if there is one.
     """
     found: list[Step] = []
     for step in steps:

@@ -33,7 +33,7 @@ def arguments(cls: type[T]) -> type[T]:
 
 
 def argument_name(field: str) -> str:
-    """Return the name of a parameter as callers send it. Python has some words for itself: `in_` stands for `in`."""
+    """Return the name of a parameter as callers send it. Python reserves some words: `in_` is sent as `in`."""
     return field.removesuffix("_")
 
 
@@ -41,7 +41,7 @@ _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return the validator of values of `kind`, which is built at the first use."""
+    """Return the validator for values of `kind`, which is built at the first use."""
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
@@ -133,10 +133,10 @@ class Operation(Generic[P, A]):
 
     `group` is that class's name in lower case, and the module of `dibs.session` with the operation's function.
     `method`, the attribute's name, is the name of that function and of the Python client's method. `reads` says that
-    the operation changes nothing, `destroys` that it overwrites something, `repeatable` that the same call again has
-    no further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`, and only
-    testers those in `tester_only`.
-    `former` are names of other tools that did the same, by which prompts for them still call it.
+    the operation changes nothing, `destroys` that it overwrites something, `repeatable` that the same call again has no
+    further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`, and
+    only testers those in `tester_only`. `former` are the names of older tools that did the same; prompts may still call
+    it by these names.
     """
 
     group: str

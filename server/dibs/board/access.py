@@ -45,8 +45,8 @@ AGAIN = "Use the browser where you opened the board, or end `dibs board` and run
 class Access:
     """Lets requests of one browser through to `app`, and refuses all others with the reason.
 
-    `key` is exchanged once for the cookie, by the address that `dibs board` prints. `port` is the server's; browsers send
-    a cookie to every port of a host, so its name has the port. `browser` is the one that may come in without the key.
+    `key` is exchanged once for the cookie, by the address that `dibs board` prints. `port` is the server's; browsers
+    send a cookie to every port of a host, so its name has the port. `browser` may come in without the key.
     """
 
     def __init__(self, app: ASGIApp, port: int, browser: KnownBrowser) -> None:
@@ -111,13 +111,13 @@ class Access:
 
 
 def _length(headers: Headers) -> int:
-    """Return the length of a request's body in bytes, or -1 if it is not said. Browsers say it of every form."""
+    """Return the declared length of a request's body in bytes, else -1. Browsers declare it for every form."""
     length = headers.get("content-length", "")
     return int(length) if length.isdecimal() else -1
 
 
 def refusal(heading: str, text: str, status: int = HTTPStatus.FORBIDDEN) -> Response:
-    """Return a page that says why there is no other."""
+    """Return a page that explains a refused request."""
     return HTMLResponse(templates().get_template("refusal.html").render(heading=heading, text=text), status)
 
 

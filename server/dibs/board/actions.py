@@ -54,7 +54,7 @@ def _dependency(form: FormData) -> dict[str, Any]:
 
 
 def _place(form: FormData) -> dict[str, Any]:
-    """Return where a feature moves: as its button says, or else before the feature that the form names."""
+    """Return the feature's new place: what its button says, or else before the feature that the form names."""
     if to := form.get("to"):
         return _feature(form, to=to)
     return _feature(form, before=form.get("up") or form.get("before"))
@@ -99,7 +99,7 @@ assert _EACH.keys() == WHAT.keys()
 
 
 async def _on_each(project: Project, form: FormData) -> None:
-    """Do one thing to each of the features in a form, in order. Raises InvalidInput with the refusals, if there are any."""
+    """Do one thing to each of the features in a form, in order. Raises InvalidInput with any refusals."""
     if (what := str(form.get("what"))) not in _EACH:
         raise InvalidInput("Choose what to do with the features.", field="what")
     operation, others = _EACH[what]

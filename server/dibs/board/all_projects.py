@@ -41,7 +41,7 @@ class AllProjects:
         self._journal = journal
 
     def routes(self) -> list[BaseRoute]:
-        """Return its routes."""
+        """Return the routes of the page and of its stream."""
         return [Route("/", self._show), Route("/live", self._live), STATIC]
 
     async def _show(self, _: Request) -> Response:
@@ -51,7 +51,7 @@ class AllProjects:
         return StreamingResponse(stream(self._journal, PAGE, "", self._read), media_type=EVENT_STREAM)
 
     async def _read(self) -> tuple[View, dict[str, Any]]:
-        """Read all projects. One that cannot be read is shown with the reason."""
+        """Read all projects. A project that cannot be read is shown with the reason."""
         shown: list[tuple[View, dict[str, Any]]] = []
         failed: list[tuple[Project, Refusal]] = []
         for project in self._projects:

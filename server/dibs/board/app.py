@@ -38,7 +38,7 @@ PAGES: tuple[Page, ...] = (
 
 
 class Board:
-    """The board of some projects. With several, the root of each is its place in the list: `/1`, `/2`."""
+    """The board of one or more projects. With several, each project's root is its position in the list: `/1`, `/2`."""
 
     def __init__(self, projects: Sequence[Project]) -> None:
         self._projects = projects

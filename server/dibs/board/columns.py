@@ -1,4 +1,4 @@
-"""The page Board: the features in a column for each state, filtered by what the address says."""
+"""The page Board: the features in a column for each state, filtered by the query of the address."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Column:
 
 
 def filter_of(asked: Asked) -> Filter:
-    """Return the filter that an address names."""
+    """Return the filter in the query of an address."""
     return Filter(*(asked.query.get(name) or None for name in ("text", "category", "agent")))
 
 

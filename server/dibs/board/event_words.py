@@ -1,4 +1,4 @@
-"""What an event says to a person."""
+"""Words events for people."""
 
 from __future__ import annotations
 

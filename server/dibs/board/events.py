@@ -1,4 +1,4 @@
-"""The page Events: what happened, the newest first, filtered by what the address says."""
+"""The page Events: what happened, newest first, filtered by the query of the address."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _read(tx: Transaction, _: Project, asked: Asked) -> dict[str, Any]:
 
 
 def _in_fields(texts: Mapping[str, Any]) -> dict[str, str]:
-    """Return texts as the form has them: steps as paragraphs, paths as lines."""
+    """Return texts in the format of the form: steps as paragraphs, paths as lines."""
     lists = {"steps": "\n\n".join(texts["steps"]), "paths": "\n".join(texts["paths"] or ())}
     return {name: str(texts[name]) for name in ("name", "category", "priority", "description")} | lists
 
@@ -72,7 +72,7 @@ def fingerprint(text: str) -> str:
 
 
 def _judge(variables: dict[str, Any], folder: Path) -> None:
-    """Mark evidence of another tree than that of the project's folder."""
+    """Mark evidence whose git tree differs from the one in the project's folder."""
     variables["feature"] = judged(variables["feature"], folder)
 
 

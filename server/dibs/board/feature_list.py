@@ -71,7 +71,7 @@ def _read_selected(tx: Transaction, _: Project, asked: Asked) -> dict[str, Any]:
 
 
 def selected_ids(given: list[Any]) -> list[int]:
-    """Return the ids of the selected features. Raises InvalidInput if there are none, too many, or others than numbers."""
+    """Return the ids of the selected features. Raises InvalidInput for none, too many, or an id that is no number."""
     ids = list(dict.fromkeys(int(one) for one in given if isinstance(one, str) and one.isascii() and one.isdecimal()))
     if len(ids) != len(set(given)) or not all(1 <= one <= GREATEST_ID for one in ids):
         raise InvalidInput("Select features by their numbers.", field="id")

@@ -1,7 +1,8 @@
 """The browser that a board has let in, remembered when the board ends, so that its open pages come back by themselves.
 
-A file of this user alone has a digest of the browser's cookie, and the port. Who reads the file learns no cookie. It is
-about one port, one choice of backlogs and one role: a page that could only look does not come back as one that can act.
+A file of this user alone has a digest of the browser's cookie, and the port. A reader of the file does not learn the
+cookie. It is about one port, one choice of backlogs and one role: a page that could only look does not come back as one
+that can act.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class KnownBrowser:
         return secrets.compare_digest(_digest(cookie), self._digest)
 
     def admit(self) -> str:
-        """Return the cookie of a new browser, which takes the place of the one before."""
+        """Return the cookie for a new browser, which replaces the earlier one."""
         cookie = secrets.token_urlsafe(32)
         self._digest = _digest(cookie)
         if self._file is not None:
@@ -83,7 +84,7 @@ def last_port(file: Path | None) -> int:
 
 
 def _stored(file: Path | None) -> dict[str, Any]:
-    """Return what is in the file, or nothing if there is none, or if it is not what a board wrote there."""
+    """Return the contents of the file, or nothing if it does not exist or no board wrote it."""
     if file is None:
         return {}
     with suppress(OSError, ValueError, InvalidInput):

@@ -66,7 +66,7 @@ class Journal:
                 await anyio.sleep(POLL)
 
     async def _version(self, database: Database, before: int) -> int:
-        """Return the version of a database; that of `before` if it cannot be read, of which the next frame says why."""
+        """Return the version of a database, or `before` if it cannot be read; the next frame then says why."""
         try:
             return await database.event_version()
         except Refusal:
@@ -83,7 +83,7 @@ class Journal:
         shown.set()
 
     async def once(self, page: str, read: Callable[[], Awaitable[T]]) -> T:
-        """Read a page once in a frame for all streams that show it."""
+        """Read a page once per frame, for all streams that show it."""
         if page not in self._reads:
             self._reads[page] = asyncio.ensure_future(read())
         result: T = await asyncio.shield(self._reads[page])  # another stream may wait for it, too
@@ -111,7 +111,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A page at a moment: its live elements, and of each what the script does not count on by itself."""
+    """A page at a moment: its live elements, and for each the part that the script does not update by itself."""
 
     view: View
     elements: Mapping[str, str]

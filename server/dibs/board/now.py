@@ -24,7 +24,7 @@ ENDING = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease of a live claim: when it ends, how many seconds are left of all, and whether the claim is about to end."""
+    """The lease of a live claim: when it ends, how much of it is left, and whether the claim is about to end."""
 
     ends_at: datetime
     left: int
@@ -57,7 +57,7 @@ def _lease(claim: LiveClaim, now: datetime) -> Lease:
 
 
 def parts_of(counts: Counts) -> list[tuple[str, str, int]]:
-    """Return the states with features, each with its heading and its number: together all features."""
+    """Return the states that have features, each with its heading and count. The counts add up to all features."""
     waiting = counts.pending - counts.ready
     parts = (
         ("passing", "passing", counts.passing),

@@ -71,7 +71,7 @@ class Project:
         return file.parent.parent if file is not None and inside else self.session.settings.folder
 
     def read_once(self, page: Page, asked: Asked) -> tuple[View, dict[str, Any]]:
-        """Read a page that stands alone: without an event loop, without links and forms."""
+        """Read a self-contained page: without an event loop, links and forms."""
         view, variables = self.database.read_now(
             partial(self._read, page=page, asked=asked, here="", navigation=(), alerts=None, given=None)
         )

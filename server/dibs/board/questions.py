@@ -1,7 +1,7 @@
 """The forms by which a person answers agents, and the answers in them.
 
-The name of an input says what it asks for: `text:` or `choice:` and the name of the field, `yes:` for yes or no, `each:`
-for any number of choices, `other:` for an answer beside the choices.
+The name of an input says what it asks for: `text:` or `choice:` and the name of the field, `yes:` for yes or no,
+`each:` for any number of choices, `other:` for an answer that is not among the choices.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing that a person is asked for.
+    """One value that a person is asked for.
 
     `kind` is the beginning of its input's name, or `texts` for a text of several lines. `options` are labels with
-    descriptions. An answer beside the options is possible if it `is_open`.
+    descriptions. If it `is_open`, an answer that is not among the options is possible.
     """
 
     name: str
@@ -52,12 +52,12 @@ class QuestionForm:
 
     @property
     def id(self) -> str:
-        """What distinguishes it on a page."""
+        """The identifier of the form on its page."""
         return f"question-{self.number}" if self.number is not None else f"request-{self.feature}"
 
 
 def forms_of(tx: Transaction, asked: Iterable[PendingQuestion]) -> list[QuestionForm]:
-    """Return the forms of open questions, which the overview has cut."""
+    """Return the complete forms of open questions, which the overview truncates."""
     listed = list(asked)
     requests = requests_of(tx, [one.id for one in listed if one.id is not None])
     questions = questions_of(tx, [one.question_id for one in listed if one.question_id is not None])

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 async def serve_board(backlogs: Sequence[Backlog], port: int | None, announce: Callable[[str], None]) -> int:
     """Serve the board until a signal arrives, and return the exit status. `announce` gets the address with the key.
 
-    Without a port it takes the one of last time, where pages may be open, or any if that is not available.
-    Raises InvalidInput if the port is not available.
+    Without a port it takes the last one, which open pages still use, or any port if that is taken. Raises InvalidInput
+    if the port is not available.
     """
     with _listen_where_pages_are_open(backlogs) if port is None else listen(LOOPBACK[0], port, "--port") as listening:
         closing = anyio.Event()
@@ -62,7 +62,7 @@ def _listen_where_pages_are_open(backlogs: Sequence[Backlog]) -> socket.socket:
 
 
 def projects_of(backlogs: Sequence[Backlog]) -> list[Project]:
-    """Return the projects of a board. One alone has the root; of several, each has its number."""
+    """Return the projects of a board. A single project is at the root; each of several is under its number."""
     if len(backlogs) == 1:
         return [Project(*backlogs[0])]
     return [Project(*one, root=f"/{place}", all_projects="/") for place, one in enumerate(backlogs, 1)]

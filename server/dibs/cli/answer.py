@@ -71,7 +71,7 @@ def answer(
 
 
 def answer_at_terminal(flags: dict[str, Any], feature: int | None, question: int | None) -> str:
-    """Show a question, prompt for the answers, and return what has become of it.
+    """Show a question, prompt for the answers, and return the outcome.
 
     Raises Abort at Ctrl-C, InvalidInput and the refusals of the operation.
     """

@@ -1,4 +1,4 @@
-"""The findings of `dibs doctor` about what an audit has recomputed."""
+"""The findings of `dibs doctor` about the values that an audit recomputes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from dibs_schema.refusals import InvalidInput
 
 
 def _repeated(name: str, more: str) -> click.Option:
-    """Return the option of a setting, which may be given several times."""
+    """Return a repeatable option for a setting."""
     once = setting_option(name)
     return click.Option(once.opts, multiple=True, help=f"{once.help} {more}")
 

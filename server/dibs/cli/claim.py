@@ -31,7 +31,7 @@ LongWait = Annotated[float, Field(ge=0, le=86_400), WHOLE]
 
 
 class ShellCall(CallContext):
-    """A claim of a shell, which may wait for a day."""
+    """The call context of a claim from a shell, which may wait for up to a day."""
 
     job: ClaimingJob[Any] | None = None
 

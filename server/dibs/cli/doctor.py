@@ -141,7 +141,7 @@ def _examine(database: Database, settings: Settings) -> list[HealthCheck]:
 
 
 def _several_backlogs(settings: Settings) -> Iterator[HealthCheck]:
-    """Yield a warning if the project has a second backlog, as of an older version that looked in another folder."""
+    """Yield a warning if the project has a second backlog, as from an older version that used another folder."""
     if settings.db is None:
         found = [one for one in possible_roots(current_folder(), isolated=settings.isolated) if has_backlog(one)]
         if len(found) > 1:

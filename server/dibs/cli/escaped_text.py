@@ -1,4 +1,4 @@
-"""Words for a terminal. Control and bidirectional characters of agents become escapes, so that no text can forge a line."""
+"""Escapes text for a terminal: control and bidirectional characters become visible, and no text can forge a line."""
 
 from __future__ import annotations
 

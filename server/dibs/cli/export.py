@@ -127,7 +127,7 @@ def _export_in_place(
 
 
 def _print(lines: Iterable[bytes], *, is_json: bool) -> None:
-    """Print an export. JSON stays JSON where the terminal lacks characters: all of them are in its strings."""
+    """Print an export. Characters that the terminal lacks become JSON escapes, so JSON stays valid."""
     escape = is_json and not options.is_unicode(sys.stdout)
     for line in lines:
         text = line.decode()

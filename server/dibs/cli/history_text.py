@@ -29,7 +29,7 @@ def print_history(history: answers.History, reader: Reader | None = None) -> Non
 
 
 def _read(name: str, value: Any, reader: Reader) -> Any:
-    """Return a value of an event's detail as a person reads it: one of them is a time."""
+    """Return a value of an event's detail for a person: `ready_at` becomes a time."""
     return reader.both(datetime.fromisoformat(value)) if name == "ready_at" else value
 
 

@@ -1,6 +1,6 @@
 """`dibs hook EVENT`: what Dibs does at the events of a coding agent's session. Clients run it as a hook.
 
-`dibs.hooks.shortcut` has tried before, and leaves what it cannot answer.
+`dibs.hooks.shortcut` runs first, and leaves to this command what it cannot answer.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _has_backlog(settings: Settings) -> bool:
 
 
 def _act(event: str, given: dict[str, Any], settings: Settings, names: Sequence[str]) -> dict[str, Any] | None:
-    """Act as a planner, who alone may release the claims of another connection, whatever the agent's role is."""
+    """Act as a planner, whatever the agent's role is: only a planner may release another connection's claims."""
     from dibs.cli.options import backlog
     from dibs.session.caller import Caller
     from dibs.session.issued_tokens import ClaimMemory

@@ -132,7 +132,7 @@ def _import_file(
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Put the garbage collector off: a large file makes millions of objects that stay, and it would visit all of them."""
+    """Suspend garbage collection: it would visit the millions of long-lived objects of a large file."""
     gc.disable()
     try:
         yield
@@ -164,7 +164,7 @@ def _run(one: Import, flags: dict[str, Any]) -> tuple[Comparison, Imported, list
 
 
 def _dry_run(one: Import, flags: dict[str, Any]) -> tuple[Comparison, Imported, list[Kept], str]:
-    """Compare without writing a byte. A backlog that does not exist is not created, and has no features."""
+    """Compare without writing anything. A backlog that does not exist is not created, and has no features."""
     from dibs.transfer.comparison import Comparison
     from dibs.transfer.importer import summary
 
@@ -190,7 +190,7 @@ def _reasons(kept: Iterable[Kept]) -> dict[tuple[int, str], str]:
 
 
 def _print_differences(done: Imported) -> None:
-    """Print how many features differ in what, what of it was taken, and why the rest stays."""
+    """Print which fields differ in how many features, which changes were taken, and why the others were not."""
     if done.differing:
         fields = ", ".join(f"{count} differ in {name}" for name, count in done.differing.items())
         click.echo(f"{done.present} present: {fields}.")
@@ -222,7 +222,7 @@ def _short(value: object) -> str:
 
 
 def _print_report(found: Backlog) -> None:
-    """Print what became of the parts of the file, the words that nobody understood first."""
+    """Print what became of the parts of the file, beginning with the words that were not recognized."""
     for warning in found.warnings:
         click.echo(f"dibs: {warning}", err=True)
     for title, lines in (

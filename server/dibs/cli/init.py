@@ -205,7 +205,7 @@ def _show(result: InitResult, root: Path, *, listed: bool, remove: bool, agent: 
 
 
 def _how(command: Command | Remote) -> str:
-    """Say how the clients reach the server."""
+    """Print how the clients reach the server."""
     if not isinstance(command, Remote):
         return f"The command is `{shlex.join(command.words)}`: {command.why}."
     if command.variable is None:
@@ -214,7 +214,7 @@ def _how(command: Command | Remote) -> str:
 
 
 def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:
-    """Ask for confirmation, and write; return the exit status."""
+    """Ask for confirmation and write the changes. Returns the exit status."""
     pending = [one for one in result.changes if one.kind != "nothing"]
     if not pending:
         return 0

@@ -30,7 +30,7 @@ LONGEST_CLOSE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What one read found: the overview, notes about the whole database, and the latest events, the newest first."""
+    """The result of one read: the overview, notes about the whole database, and the latest events, the newest first."""
 
     overview: Overview
     notes: tuple[str, ...]
@@ -46,7 +46,7 @@ def read_moment(tx: Transaction, label: str) -> Moment:
 
 
 class LiveOverview:
-    """The newest moment of a backlog, which a thread of its own reads, and calls `changed` after each change.
+    """The newest moment of a backlog. A thread reads it, and calls `changed` after each change.
 
     `lost` says why the database cannot be read, and since which reading of time.monotonic; `moment` is then the last
     one that was read, at `read_at` by the same clock.
@@ -66,7 +66,7 @@ class LiveOverview:
             self.moment = database.read_now(lambda tx: read_moment(tx, database.label))
 
     def start(self) -> None:
-        """Begin to follow the backlog."""
+        """Start to follow the backlog."""
         self._thread.start()
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class LiveOverview:
         self._thread.join(LONGEST_CLOSE)
 
     def check(self) -> None:
-        """Raise what has ended the thread, if anything has."""
+        """Raise the exception that ended the thread, if there was one."""
         if self._ended.done():
             self._ended.result()
 

@@ -42,7 +42,7 @@ DONE = (None, Status.PASSING.value, Status.ARCHIVED.value)
 
 
 class Topic(StrEnum):
-    """What a person may want to hear of."""
+    """A kind of news that a person can ask to be told."""
 
     ASK = "ask"
     STUCK = "stuck"
@@ -80,7 +80,7 @@ def topics_of(event: FollowedEvent) -> list[Topic]:
 
 @dataclass
 class Place:
-    """How far one command has come: it has every event up to the cursor `after`, and of the next what has `begun`."""
+    """The progress of one command: it handled all events up to the cursor `after`; for the next one, see `begun`."""
 
     command: str
     on: list[str]
@@ -124,7 +124,7 @@ class Notices:
         return after
 
     def close(self) -> None:
-        """Let another process take over."""
+        """Release the lock, so that another process can take over."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -230,7 +230,7 @@ def _environment(notice: dict[str, Any]) -> dict[str, str]:
 
 
 def _words(tx: Transaction, event: FollowedEvent) -> tuple[str | None, str]:
-    """Return the name of the event's feature, and what a person wants to read: question, reason, or summary."""
+    """Return the name of the event's feature, and its text for a person: the question, reason, or summary."""
     from dibs.queries.get import get_by_id
     from dibs.queries.open_questions import words_of
 

@@ -11,7 +11,7 @@ from dibs.registration.nudge import TEXT, Nudge
 
 
 def tell_agents(told: Sequence[Nudge], root: Path, *, asks: bool, dry_run: bool, as_json: bool) -> None:
-    """Add the lines about the backlog to the instruction files, or remove them. `asks` asks first; `dry_run` only reports."""
+    """Add the lines about the backlog to the instruction files, or remove them. `asks` asks first."""
     names = " and ".join(one.file.relative_to(root.resolve()).as_posix() for one in told)
     removes = len(told[0].after) < len(told[0].before or "")
     if asks:

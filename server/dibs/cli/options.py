@@ -60,7 +60,7 @@ def backlog_command(command: Command) -> Command:
 
 
 def say_refusals(command: Command) -> Command:
-    """Print a refusal's message instead of a traceback, and exit with the status of its kind."""
+    """Print a refusal's message instead of a traceback, and exit with the status for that kind of refusal."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -104,7 +104,7 @@ def flush() -> None:
 
 @contextmanager
 def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = False) -> Iterator[Database]:
-    """Open the backlog that the flags name, and close it at the end. `make` creates a missing one.
+    """Open the backlog that the flags name, and close it at the end. `make` creates a missing backlog.
 
     With `read_only`, not a single byte of the database changes, and no file is made next to it.
     Raises NotFound if there is no backlog, and the Unavailable refusals.

@@ -24,9 +24,9 @@ CHOSEN = {"chosen": True}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a part, and the claim or the question to a person that it shows, if it shows one.
+    """One line of a part, and the claim or the question to a person that it shows, if any.
 
-    Of all entries with `about`, the first text of the line names one.
+    The first text of the line identifies an entry with `about`.
     """
 
     line: Line
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A list of the overview, with the number of its further entries, which the overview leaves out."""
+    """A list of the overview, and the number of further entries that it leaves out."""
 
     heading: str
     style: str
@@ -49,7 +49,7 @@ class Part:
 
 
 def contains(line: str, text: str) -> bool:
-    """Return whether a line contains a text, in whatever case."""
+    """Return whether a line contains a text, ignoring case."""
     return text.casefold() in line.casefold()
 
 

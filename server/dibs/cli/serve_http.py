@@ -1,4 +1,4 @@
-"""The part of `dibs serve` that is about HTTP: where the server is reached, and whether it asks for access tokens."""
+"""The HTTP part of `dibs serve`: where the server can be reached, and whether it asks for access tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How clients may reach the server over HTTP, as the options of `dibs serve` say it."""
+    """The options of `dibs serve` that say how clients may reach the server over HTTP."""
 
     address: str
     tokens: bool | None

@@ -58,7 +58,7 @@ def read_overview(tx: Transaction, label: str) -> Read:
 
 
 def notes_of(labels: dict[str, str]) -> tuple[str, ...]:
-    """Return what a person must know of the whole database."""
+    """Return notes about the whole database that a person must know."""
     return tuple(NOTES[name].format(label) for name, label in labels.items())
 
 
@@ -91,7 +91,7 @@ async def moments(database: Database, read: Callable[[Transaction], T]) -> Async
 
 
 async def _print_changes(database: Database, *, as_json: bool) -> None:
-    """Print the overview when it says more that is new than times that pass."""
+    """Print the overview, and again whenever more than its times has changed."""
     printed: dict[str, Any] | None = None
     async for found, _ in moments(database, partial(read_overview, label=database.label)):
         if (facts := _facts(found[0])) != printed:
@@ -101,7 +101,7 @@ async def _print_changes(database: Database, *, as_json: bool) -> None:
 
 
 def _facts(overview: Overview) -> dict[str, Any]:
-    """Return what stays the same while nobody does anything."""
+    """Return the facts of the overview that do not change with time alone."""
     of_claims = {"last_sign_at", "last_call_at", "lease_seconds"}
     passing = dict.fromkeys(("at", "estimate", "passed_last_hour", "passed_last_day", "counted_since"), True)
     return overview.model_dump(exclude={**passing, "claims": {"__all__": of_claims}})

@@ -63,7 +63,7 @@ def can_draw() -> bool:
 
 
 def console(width: int | None = None) -> Console:
-    """Return a console that prints what it is given: without markup, emoji codes, highlights or wrapped lines."""
+    """Return a console that prints texts unchanged: without markup, emoji codes, highlights or line wrapping."""
     from rich.console import Console
 
     return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=True)

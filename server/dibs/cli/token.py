@@ -120,7 +120,7 @@ def list_tokens(*, as_json: bool, **flags: Any) -> None:
 
 
 def _shown(row: Row, now: float) -> dict[str, Any]:
-    """Return an access token's row for people and programs, without digests."""
+    """Return an access token's row as it is shown, without digests."""
     expired = row["expires_at"] is not None and row["expires_at"] <= now
     state = "revoked" if row["revoked_at"] is not None else "expired" if expired else "live"
     times = {

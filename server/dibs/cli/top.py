@@ -77,7 +77,7 @@ class Top:
         self._is_over = False
 
     def run(self) -> None:
-        """Draw and obey keys until the person quits. Raises what `Screen.keys` raises."""
+        """Draw the overview and react to keys until the person quits. Raises what `Screen.keys` raises."""
         self._live.start()
         try:
             while not self._is_over:
@@ -97,7 +97,7 @@ class Top:
         self._screen.draw(self._frame.lines(self._state()))
 
     def _state(self) -> str:
-        """Return the most important thing to say."""
+        """Return the most important message for the foot of the screen."""
         if self._to_free is not None:
             one = self._to_free
             held = span((self._live.moment.overview.at - one.claimed_at).total_seconds())
@@ -132,7 +132,7 @@ class Top:
             self._draw()  # the next key moves on from here
 
     def _type(self, key: str) -> None:
-        """Change the text that shown lines contain."""
+        """Edit the text by which the lines are filtered."""
         text = self._choice.text
         if key in ("enter", "escape"):
             self._is_typing = False
@@ -184,7 +184,7 @@ class Top:
             self._freeing.add_done_callback(lambda _: self._screen.wake())
 
     def _collect(self) -> None:
-        """Say what has become of the claim that was to be freed."""
+        """Report what became of the claim that was to be freed."""
         if self._freeing is None or not self._freeing.done():
             return
         try:

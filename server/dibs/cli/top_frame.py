@@ -29,7 +29,7 @@ FOOT = 2
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a person has chosen: lines with a `text`, from line `top` on, and the entry that begins with `first`.
+    """A person's choices: lines that contain `text`, from line `top` on, and the entry that begins with `first`.
 
     With `follows` the chosen entry stays in sight.
     """
@@ -84,7 +84,7 @@ class Frame:
         return drawn[-self._height :]
 
     def moved(self, key: str) -> Choice:
-        """Return what a key chooses, from what is in sight."""
+        """Return the choice after a key was pressed, given what is in sight."""
         page = max(1, self._room - 1)
         steps = {"page up": -page, "page down": page, " ": page, "home": -len(self._body), "end": len(self._body)}
         if key in steps:

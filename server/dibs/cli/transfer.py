@@ -173,7 +173,7 @@ def copy(
 
 @contextmanager
 def progress_bar(first: str) -> Iterator[Progress]:
-    """Show a bar on standard error if that is a terminal; `first` is its first description."""
+    """Show a progress bar on standard error if that is a terminal; `first` is its first description."""
     from rich import progress as rich_progress
     from rich.console import Console
 

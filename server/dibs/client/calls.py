@@ -39,7 +39,7 @@ CLOSED = "this backlog is closed: its block has ended"
 class ServerGone(Exception):  # noqa: N818 - it names what has happened
     """The server ended or could not be reached during a call. The call may or may not have taken effect.
 
-    A backlog whose own block has ended raises it too.
+    Calls after the end of the backlog's block raise it too.
     """
 
 
@@ -111,7 +111,7 @@ class Calls(Operations):
         return self._link.renews_leases
 
     async def hand_over(self, feature_id: int, lease: Lease) -> tuple[Lease, dict[str, str]]:
-        """Return the lease of a claim that this object holds no longer, and the variables of the agent that has it.
+        """Give up a claim. Return its lease, and the environment variables for the agent that gets it.
 
         The claim gets a new token, so that the connection neither renews nor releases it. Over HTTP nothing does, and
         only the claim's variable is known. Raises ClaimLost.
@@ -129,7 +129,7 @@ class Calls(Operations):
     async def put_back(self, feature_id: int, reason: str) -> None:
         """End this object's claim of a feature so that it counts as no attempt, since nothing is wrong with the feature.
 
-        Over HTTP it is released, which counts. Raises ClaimLost where this object has no such claim any more.
+        Over HTTP it is released, which counts. Raises ClaimLost if this object no longer has such a claim.
         """
         token, link = self._tokens.get(feature_id), self._link
         if token is None or link.event_log is None:
@@ -187,8 +187,9 @@ class Calls(Operations):
     async def _find(self, given: dict[str, Any]) -> Claimed | None:
         """Return the claim of a call whose answer was not received, if it was made.
 
-        The server undoes the claim of a cancelled call, unless it has just answered. Repeating the call
-        could recreate a claim that the server has already undone. So the key is first sent with other arguments: a known key is refused with RequestReused.
+        The server undoes the claim of a cancelled call, unless it has already answered. Repeating the call could recreate
+        a claim that the server has already undone. So the key is first sent with other arguments: a known key is refused
+        with RequestReused.
         """
         key = {name: given[name] for name in ("agent", "request_id") if name in given}
         with suppress(Refusal, ServerGone):
@@ -216,7 +217,7 @@ class Calls(Operations):
         return answer
 
     def _refuse_shared(self, answer: Claimed | Acknowledgement, feature_id: int) -> None:
-        """Raise AlreadyHolding for a claim that this object has already: another task of the program works on it."""
+        """Raise AlreadyHolding if this object already has the claim: another task of the program works on it."""
         if answer.already_claimed and self.holds(feature_id):
             raise AlreadyHolding(
                 f"This object has already claimed feature {feature_id}, for another task or an earlier call.",

@@ -143,7 +143,7 @@ async def over_http(url: str) -> AsyncIterator[Link]:
 
 
 async def _release_by_url(url: str, tokens: Mapping[int, str]) -> None:
-    """Release claims over a connection of its own, which needs nothing of an interrupted event loop."""
+    """Release claims over a new connection, independent of the interrupted event loop."""
     async with over_http(url) as link:
         for feature, token in tokens.items():
             with suppress(Refusal, ServerGone):  # then the lease expires

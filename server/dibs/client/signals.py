@@ -16,9 +16,10 @@ RELEASE_PATIENCE = 5.0
 
 @contextmanager
 def before_signals(numbers: Sequence[signal.Signals], default: Any, action: Callable[[], None]) -> Iterator[None]:
-    """Run `action` when one of the signals arrives, and then the action that it has now.
+    """Run `action` when one of the signals arrives, and then the signal's present handler.
 
-    Only where that is `default`, and in the main thread: a program's own handler stays alone.
+    This happens only in the main thread, and only if that handler is `default`: a program's own handler is not
+    replaced.
     """
     handlers: dict[signal.Signals, _Handler] = {}
     if threading.current_thread() is threading.main_thread():
@@ -38,7 +39,7 @@ def before_signals(numbers: Sequence[signal.Signals], default: Any, action: Call
 
 
 class _Handler:
-    """A handler that leads to the one before it. In a fork it only does that."""
+    """A handler that then calls the earlier one. In a fork it does only that."""
 
     def __init__(self, action: Callable[[], None], previous: Any, default: Any) -> None:
         self.action: Callable[[], None] | None = action

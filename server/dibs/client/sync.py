@@ -35,8 +35,8 @@ A = TypeVar("A", bound=Answer)
 class Loop:
     """An event loop in another thread.
 
-    `interrupt` ends the work of all threads but the main one: their later calls raise SystemExit, except those that
-    are `ending` something.
+    `interrupt` ends the work of all threads but the main one. Their later calls raise SystemExit, except calls that are
+    `ending` a claim.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -71,7 +71,7 @@ class Loop:
                 self._claims.add(claim)
 
     def drop(self, claim: Claim) -> None:
-        """End what `hold` began."""
+        """No longer let an interrupt release the claim that `hold` registered."""
         with self._lock:
             self._claims.discard(claim)
 

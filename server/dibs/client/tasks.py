@@ -22,11 +22,11 @@ class Tasks:
         self._must_finish: set[asyncio.Task[Any]] = set()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of `work`, which continues if its caller is cancelled."""
+        """Return the result of `work`. It continues if its caller is cancelled."""
         return await self._run(work, _wait, must_finish=True)
 
     async def cancel(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of `work`, which is cancelled with its caller."""
+        """Return the result of `work`. It is cancelled with its caller."""
 
         async def stop(task: asyncio.Task[T]) -> None:
             task.cancel()

@@ -49,7 +49,7 @@ class WallClock:
 def lease_clock() -> LeaseClock:
     """Return the lease clock of this machine: the time since its boot without sleep, or else the wall clock.
 
-    All processes of a boot share the former, no change of the wall clock affects it, and it stands still while the
-    machine sleeps, as the holders of leases do. Its domain is the boot.
+    All processes of a boot share the former. No change of the wall clock affects it. While the machine sleeps, it
+    stands still, and so do the holders of leases. Its domain is the boot.
     """
     return LeaseClock(boot_id() or WALL)

@@ -58,7 +58,7 @@ class Database:
         self._overtime = Overtime(self._look_up, self._runner.busy, self._interrupt)
 
     def with_token_name(self, name: str) -> Self:
-        """Return the same database for a caller who came by the access token of that name: its events record the name."""
+        """Return the same database for a caller with the access token of that name: its events record the name."""
         view = copy(self)
         view._token_name = name  # noqa: SLF001 - an attribute of this class
         return view
@@ -154,7 +154,7 @@ class Database:
         return wait(self._readers.submit(job_of(check)), math.inf, self._overtime)
 
     def close(self, patience: float = 0.3) -> None:
-        """Let no further commit begin, then close the connections within `patience` seconds. Idempotent.
+        """Prevent further commits, then close the connections within `patience` seconds. Idempotent.
 
         The exit of the process closes the connections that are still in use after that.
         """
@@ -172,7 +172,7 @@ class Database:
 
     @contextmanager
     def after_each_write(self, source: OverdueSource) -> Iterator[None]:
-        """During the block, let what `source` says is overdue follow each write, before other processes write."""
+        """During the block, run the overdue work from `source` after each write, before other processes write."""
         self._runner.overdue.add(source)
         try:
             yield

@@ -29,7 +29,7 @@ class Unreachable(NotApplied):
 
 
 class Meaning(NamedTuple):
-    """The refusal that a kind of error means; `{}` in `fact` stands for the label of the database."""
+    """The refusal that a kind of error means; `{}` in `fact` is replaced by the label of the database."""
 
     refusal: type[Refusal]
     fact: str
@@ -164,7 +164,7 @@ class Engine(ABC):
 class DatabaseLocation:
     """The location of a database: its label for users, its file if it has one, and how to open it.
 
-    Making one loads no database library, so that the answer to `initialize` does not wait for that.
+    Creating a location loads no database library, so the answer to `initialize` does not wait for that.
     """
 
     label: str

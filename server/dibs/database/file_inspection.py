@@ -92,10 +92,10 @@ def _copy(connection: Any, into: Path) -> None:
 
 
 def copy_pages(file: Path, into: Path) -> None:
-    """Copy a database page by page, damaged pages too, with what its log holds. Nothing is written to it.
+    """Copy a database page by page, damaged pages too, with the contents of its log. Nothing is written to it.
 
-    Raises NotFound, and DatabaseDamaged if SQLite cannot read or write every page, as in a file that was cut off.
-    Source: https://www.sqlite.org/backup.html.
+    Raises NotFound, and DatabaseDamaged if SQLite cannot read or write every page, as in a truncated file. Source:
+    https://www.sqlite.org/backup.html.
     """
     into.touch(mode=0o600)
     with _opened(file, live=True) as connection, closing(driver().connect(str(into))) as copy:

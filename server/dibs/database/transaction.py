@@ -24,10 +24,9 @@ class TransactionStart(NamedTuple):
     """The state in which a transaction begins: the project, the schema's version, and the time.
 
     `now` is the wall clock and `reading` the lease clock, in seconds. Both are read under the transaction's lock; in
-    autocommit they are extrapolated from the last transaction.
-    No transaction below `horizon` can still commit: its events are complete. The default is above all transactions, for
-    engines that number them in the order of their commits.
-    `up` is the number of seconds since the database was last unreachable, as far as it knows. `even` is the number of
+    autocommit they are extrapolated from the last transaction. No transaction below `horizon` can still commit: its
+    events are complete. The default is above all transactions, for engines that number them in the order of their
+    commits. `up` is the number of seconds since the database was last known to be unreachable. `even` is the number of
     seconds since the wall clock last jumped.
     """
 
@@ -44,12 +43,11 @@ class Transaction:
     """A connection inside a transaction, its project, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    `token_name` is the name of the access token by which the caller came, or None.
-    A statement receives each of the parameters `project`, `now`, `clock`, `reading`, `horizon`, `up`, `even` and
-    `token_name` that it names.
-    A verb sets `wakes` if waiting claims should look again, and `grows` if it has inserted so many rows that the
-    planner's statistics must be updated. It sets `applied` after a statement that has committed by itself: a later
-    failure must not repeat the verb. `snapshot` is what the verb has read before, if it has raised `SnapshotNeeded`.
+    `token_name` is the name of the access token that the caller used, or None. A statement receives each of the
+    parameters `project`, `now`, `clock`, `reading`, `horizon`, `up`, `even` and `token_name` that it names. A verb sets
+    `wakes` if waiting claims should look again, and `grows` if it has inserted so many rows that the planner's
+    statistics must be updated. It sets `applied` after a statement that has committed by itself: a later failure must
+    not repeat the verb. `snapshot` is what was read for the verb after it raised `SnapshotNeeded`.
     """
 
     __slots__ = (

@@ -114,7 +114,7 @@ def resolve(future: Future[T], work: Callable[[], T]) -> None:
 class Overtime:
     """What the caller of a job does after its patience.
 
-    `look_up` finds who keeps the job waiting, None if unknown; it is given up after `LOOK_UP` seconds. `busy` receives
+    `look_up` finds who keeps the job waiting, or returns None; it is abandoned after `LOOK_UP` seconds. `busy` receives
     the patience and that holder, and returns the refusal of a job that has not begun. `interrupt` ends an overdue job.
     """
 
@@ -182,7 +182,7 @@ def wait(future: Future[T], patience: float, overtime: Overtime) -> T:
 
 @contextlib.contextmanager
 def _naming(holder: str | None) -> Iterator[None]:
-    """Name the holder in the refusal of a job that had begun, and then waited in vain."""
+    """Name the holder in the refusal of a job that began and then waited in vain."""
     try:
         yield
     except Busy as busy:

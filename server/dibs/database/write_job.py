@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class SnapshotNeeded(Exception):  # noqa: N818 - it asks for something, and reports no error
-    """A verb needs what `read` returns on a snapshot: so much that it must not be read under the write lock.
+    """A verb needs what `read` returns on a snapshot: it is too much to read under the write lock.
 
     The transaction is rolled back, and the verb runs again in a new one, with what was read in `tx.snapshot`.
     """

@@ -1,1 +1,1 @@
-"""What Dibs does at the events of a coding agent's session, as far as it needs no library. `dibs hook` has the rest."""
+"""Hooks: what Dibs does at events of a coding agent's session without any library. `dibs hook` does the rest."""

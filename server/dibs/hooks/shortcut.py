@@ -1,7 +1,7 @@
 """Answers most hooks with one query of the standard library, since a client waits for each of them.
 
-The command line's libraries take ten times as long. They are left for what writes, for settings that need them, and for
-whatever is unusual here, which they report.
+The command line's libraries take ten times as long. They load only for hooks that write, for settings that need them,
+and for unusual cases, which they report.
 """
 
 from __future__ import annotations

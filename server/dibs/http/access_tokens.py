@@ -49,9 +49,10 @@ class AccessTokens:
         self._attempts = _Attempts()
 
     async def verify(self, credential: str, address: str) -> Principal | None:
-        """Return whom an access token proves, or None. What has not the form of one costs no look-up.
+        """Return the principal that an access token proves, or None. A malformed token costs no look-up.
 
-        Raises Denied if the database does not answer, if too many unknown tokens were sent, or for another project's.
+        Raises Denied if the database does not answer, if too many unknown tokens were sent, or for another project's
+        token.
         """
         if not has_form(credential):
             return None
@@ -118,7 +119,7 @@ class AccessTokens:
 
 
 class _Attempts:
-    """Counts the tokens that were looked up in this second, in all and of each address."""
+    """Counts the tokens that were looked up in this second, in total and for each address."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -126,7 +127,7 @@ class _Attempts:
         self._total = 0
 
     def take(self, address: str) -> bool:
-        """Count one of an address, and return whether it may be looked up."""
+        """Count a token from an address, and return whether it may be looked up."""
         second = int(time.monotonic())
         if second != self._second:
             self._second = second

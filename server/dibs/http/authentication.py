@@ -41,7 +41,7 @@ class Verifier(Protocol):
     """Knows whom a credential proves."""
 
     async def verify(self, credential: str, address: str) -> Principal | None:
-        """Return whom the credential proves, or None. `address` is the client's; the work for each is limited.
+        """Return whom the credential proves, or None. `address` is the client's; the work for each address is limited.
 
         Raises Denied if the credential cannot be checked now.
         """
@@ -56,7 +56,7 @@ class Authentication:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def principal(self, scope: Scope) -> Principal:
-        """Return who sends a request. Raises Denied if nobody is proven, or if they have sent too many."""
+        """Return who sends a request. Raises Denied if nobody is proven, or if they have sent too many requests."""
         principal = await self.proven(scope)
         key = (principal.issuer or "", principal.project, principal.name)
         if not await self._limiter.hit(self._rate, *key):

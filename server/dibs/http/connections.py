@@ -38,7 +38,7 @@ def most_connections() -> int:
 
 
 class Connections(ServerState):
-    """The open connections of a server, of which there may be `limit` with the unfinished handshakes.
+    """The open connections of a server: at most `limit`, unfinished handshakes included.
 
     `accepted` grows with each accepted connection.
     """
@@ -77,7 +77,7 @@ class Connections(ServerState):
         return bool(idle)
 
     def end_handshake(self, transport: asyncio.Transport) -> None:
-        """Count a TLS handshake no longer."""
+        """Stop counting a TLS handshake."""
         self.handshakes.pop(transport, None)
 
 
@@ -145,12 +145,12 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        """Wait until the client reads, but not for ever."""
+        """Wait until the client reads, but not forever."""
         super().pause_writing()
         self._unread = self.loop.call_later(READING_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on writing to a client that reads."""
+        """Continue to write to a client that reads again."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()

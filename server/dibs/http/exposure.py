@@ -80,7 +80,7 @@ class Exposure:
         return rf"{re.escape(bare)}(?::{standard})?"
 
     def before(self, app: ASGIApp) -> ASGIApp:
-        """Return the application with what comes before it: without a proxy nothing, as no forwarded header is believed."""
+        """Wrap the application for its proxy. Without a proxy it is unchanged, and no forwarded header is believed."""
         if self.proxies is None:
             return app
         believed = ProxyHeadersMiddleware(app, [str(one) for one in self.proxies])  # type: ignore[arg-type]  # uvicorn's types
@@ -88,14 +88,14 @@ class Exposure:
 
 
 class _FromProxy:
-    """Closes the connection of whoever comes past the proxy: nothing encrypts it."""
+    """Closes connections that bypass the proxy: nothing encrypts them."""
 
     def __init__(self, app: ASGIApp, proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> None:
         self._app = app
         self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request of a proxy, or refuse one of another address."""
+        """Serve a request that comes from a proxy; refuse any other address."""
         from starlette.responses import PlainTextResponse
 
         address = client_of(scope)
@@ -114,7 +114,7 @@ def expose(
     behind_proxy: str | None = None,
     public_url: str | None = None,
 ) -> Exposure:
-    """Return where a server is reached that listens at an address. Raises InvalidInput, with the line to type."""
+    """Return how a server that listens at an address is reached. Raises InvalidInput, with the line to type."""
     host, port = address
     if (tls_cert is None) != (tls_key is None):
         raise InvalidInput("--tls-cert and --tls-key go together: name both files.", field="--tls-key")

@@ -1,4 +1,4 @@
-"""Serves HTTP: the socket, the signals that end it, and a system that accepts nothing."""
+"""Serves HTTP: the socket, the signals that end the server, and its end if the system accepts no connections."""
 
 from __future__ import annotations
 
@@ -147,6 +147,6 @@ class _Listener(uvicorn.Server):
         late.start()
 
     def _end_at_once(self) -> None:
-        """End without clean-up, which is of no use to others: what was acknowledged is on disk."""
+        """End without clean-up, which nobody needs: what was acknowledged is on disk."""
         logger.warning("the server had not ended after %g s, and ends without clean-up", LATEST)
         os._exit(int(self.is_broken))

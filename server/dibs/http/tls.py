@@ -1,4 +1,4 @@
-"""TLS handshakes: a client that does not finish one is counted among the connections, and does not wait for long."""
+"""TLS handshakes: an unfinished one counts as a connection, and has little time."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ async def _list(
     request: Request,
     params: types.PaginatedRequestParams,
 ) -> HandlerResult:
-    """Answer with a complete list, for a client that renders apps too. Raises MCPError for a cursor: none was given."""
+    """Answer with a complete list, also for clients that render apps. Raises MCPError for any cursor."""
     if params.cursor:
         raise MCPError(code=types.INVALID_PARAMS, message="cursor: the list is complete, and has no cursors.")
     with as_protocol_errors():

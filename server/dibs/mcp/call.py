@@ -230,7 +230,7 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
 
 
 def result(data: dict[str, Any], *, is_error: bool = False) -> types.CallToolResult:
-    """Return an answer as text and as structured content: some clients show the model only one of the two."""
+    """Return an answer as text and as structured content: some clients show the model only one of them."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=data, is_error=is_error

@@ -135,7 +135,7 @@ def _announcing(capability: str, result: HandlerResult, instructions: str) -> Ha
 
 
 async def only_root(session: ServerSession) -> Path | None:
-    """Return the folder that is the client's only root, or None if it has another number of roots, or does not say."""
+    """Return the folder that is the client's only root, or None if it has no root or several, or does not say."""
     capabilities = session.client_capabilities
     if capabilities is None or capabilities.roots is None:
         return None

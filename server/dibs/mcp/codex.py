@@ -23,7 +23,7 @@ def is_codex(params: Mapping[str, Any] | None) -> bool:
 
 
 def session_in(meta: Mapping[str, Any] | None) -> str | None:
-    """Return the id of the agent's session, which its subagents share and which a resumed one keeps, or None."""
+    """Return the id of the agent's session, or None. Its subagents share the id, and a resumed session keeps it."""
     session = (meta or {}).get("sessionId")
     return session if isinstance(session, str) and 0 < len(session) <= LONGEST_ID else None
 

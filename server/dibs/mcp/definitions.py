@@ -43,7 +43,7 @@ def definition(operation: AnyOperation, role: Role) -> Tool:
 
 
 class _WithoutDefaults(GenerateJsonSchema):
-    """Omits defaults, which `_compact` would drop; to serialise them takes time."""
+    """Omits defaults: `_compact` would drop them, and serialising them takes time."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -110,7 +110,7 @@ def _compact(schema: Any, definitions: dict[str, Any]) -> Any:
 def _is_omitted(schema: dict[str, Any], name: str, value: Any) -> bool:
     """Return whether a model does not need an entry: titles, defaults, a class's docstring, and most bounds.
 
-    These are enforced all the same. A refusal names them to the rare call that breaks one.
+    These are enforced all the same. A refusal names the bound to the rare call that breaks it.
     """
     match name:
         case "title" | "pattern" | "minLength" | "default" | "propertyNames":

@@ -26,7 +26,7 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record. `[token]` stands for a token, and session ids are cut."""
+        """Return the line of a record. Tokens are replaced by `[token]`, and session ids are truncated."""
         text = _SESSION.sub(r"\1…", _TOKEN.sub("[token]", _ACCESS_TOKEN.sub("[token]", super().format(record))))
         return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 

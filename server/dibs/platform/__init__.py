@@ -1,4 +1,4 @@
-"""What operating systems do each in their own way: the only package that asks which one this is.
+"""Isolates what differs between operating systems: only this package asks which one it runs on.
 
-Each module stands for one need, and has one implementation for each platform that needs its own.
+Each module covers one need, with one implementation for each platform that needs its own.
 """

@@ -48,8 +48,8 @@ _TIME_OF_DAY_BYTES, _BOOT_TIME, _BOOT_TIME_BIAS = 48, 0, 32
 def _windows_boot() -> str | None:
     """Return the time at which the kernel started, as the wall clock then was, in units of 100 ns.
 
-    When the wall clock is set, the kernel moves both its boot time and the bias of that by the same amount.
-    Source: SYSTEM_TIMEOFDAY_INFORMATION, in ntexapi.h of System Informer.
+    When the wall clock is set, the kernel moves both its boot time and that time's bias by the same amount. Source:
+    SYSTEM_TIMEOFDAY_INFORMATION, in ntexapi.h of System Informer.
     """
     import ctypes
 
@@ -75,7 +75,7 @@ BOOT_IDS: dict[str, Callable[[], str | None]] = {"linux": _linux_boot, "darwin":
 
 
 def boot_id() -> str | None:
-    """Return what names this boot of this machine, the same for every process that shares `awake_seconds`, or None."""
+    """Return an id of this boot of this machine, equal for all processes that share `awake_seconds`, or None."""
     find = BOOT_IDS.get(sys.platform)
     return find() if find is not None else None
 

@@ -1,4 +1,4 @@
-"""A command of the shell with all that it starts: it ends as a whole, also when this process is killed.
+"""A shell command with all processes that it starts: they end together, even when this process is killed.
 
 On POSIX it is a process group. A watcher in it waits for the end of a pipe from this process, and then kills the group; so
 the command ends when this process does, however that happens. On Windows it is a job object, which the system ends when

@@ -1,4 +1,4 @@
-"""Puts what was written on the disk, so that a power cut does not undo it."""
+"""Syncs files and folders to disk, so that a power cut does not undo what was written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_FULL_SYNC = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY)
 
 
 def _sync_through_cache(descriptor: int) -> None:
-    """Empty the disk's cache too, which fsync of macOS does not; fsync serves where a file system cannot do that.
+    """Flush the disk's cache too, which fsync on macOS does not; fall back to fsync where a file system cannot do that.
 
     Source: fsync(2) and fcntl(2) of macOS, F_FULLFSYNC; SQLite's full_fsync.
     """
@@ -37,7 +37,7 @@ sync_descriptor = SYNCS.get(sys.platform, os.fsync)
 
 
 def sync_data(descriptor: int) -> None:
-    """Sync an open file's bytes, and of its metadata what reading them needs. Raises OSError. Source: fdatasync(2)."""
+    """Sync an open file's bytes, and the metadata that is needed to read them. Raises OSError. Source: fdatasync(2)."""
     if sys.platform == "linux":
         os.fdatasync(descriptor)
     else:

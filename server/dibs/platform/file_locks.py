@@ -67,8 +67,8 @@ if sys.platform == "win32":
     def locked_folder(folder: Path, *, optional: bool = False) -> Iterator[None]:
         """Lock a folder. With `optional`, accept a file system that has no locks. Raises OSError.
 
-        Who opens it for writing, and shares everything but writing, is the only one who can.
-        Source: CreateFileW, fileapi.h, on FILE_FLAG_BACKUP_SEMANTICS and on sharing.
+        A handle opened for writing that shares everything but writing excludes all other such handles. Source:
+        CreateFileW, fileapi.h, on FILE_FLAG_BACKUP_SEMANTICS and on sharing.
         """
         kernel = system_calls.windows_library("kernel32")
         kernel.CreateFileW.restype = wintypes.HANDLE

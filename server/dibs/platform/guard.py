@@ -1,8 +1,8 @@
 """Runs a command for another process, and kills it with all its children once that process has ended.
 
-A program of its own, which leads the process group: `python -I -S guard.py LIFELINE COMMAND…`. LIFELINE is the descriptor of
-a pipe that only the other process can write to, or -1 for a command that may outlive it. The guard also keeps open what it
-inherits, such as a locked file, for as long as the command runs.
+It is a separate program, which leads the process group: `python -I -S guard.py LIFELINE COMMAND…`. LIFELINE is the
+descriptor of a pipe that only the other process can write to, or -1 for a command that may outlive that process. The
+guard also keeps open what it inherits, such as a locked file, for as long as the command runs.
 """
 
 from __future__ import annotations

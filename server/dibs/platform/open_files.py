@@ -1,4 +1,4 @@
-"""How many files a process may have open."""
+"""Raises the limit of files that a process may have open."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 if sys.platform == "win32":
 
     def raise_file_limit() -> int | None:
-        """Return None: sockets of Windows are no files, and have no such limit."""
+        """Return None: on Windows, sockets are not files and have no such limit."""
         return None
 
 else:
 
     def raise_file_limit() -> int | None:
-        """Raise this process's limit of open files as far as it may, and return it, or None if there is none."""
+        """Raise this process's limit of open files as far as the system permits, and return it, or None."""
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

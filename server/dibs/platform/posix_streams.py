@@ -1,7 +1,7 @@
 """Reads and writes lines on a pair of descriptors, on the event loop and without threads.
 
 O_NONBLOCK is never set, since the parent process or the shell may share the open file description. Instead, a read
-waits until the descriptor is readable, and a write is no longer than `poll` guarantees.
+waits until the descriptor is readable, and a write is no longer than the size for which `poll` guarantees room.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands with all the processes that they start: a group that ends as one, and with the process that started it."""
+"""Groups a command with all processes that it starts: they end together, and with the process that started them."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Lifeline:
     ) -> tuple[list[str], dict[str, Any]]:
         """Return the command line that runs a command as a group, and the options with which to start it.
 
-        The group keeps the descriptors that it `holds` open. It ends with this process, unless it `outlives` it.
-        On Windows it always does, and holds nothing.
+        The group keeps the descriptors that it `holds` open. It ends with this process, unless `outlives` is true. On
+        Windows it always ends so, and holds nothing.
         """
         if sys.platform == "win32":
             return list(command), dict(OWN_SESSION)

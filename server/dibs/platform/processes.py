@@ -1,4 +1,4 @@
-"""Other processes of this machine: whether they run, since when, and what they are known by."""
+"""Other processes of this machine: whether they run, when they started, and how they are identified."""
 
 from __future__ import annotations
 
@@ -84,20 +84,20 @@ class ProcessToKill:
                 self._handle = os.pidfd_open(pid)
 
     def kill(self) -> None:
-        """Kill it, also if it is stopped. Raises ProcessLookupError if it has ended."""
+        """Kill the process, even if it is suspended. Raises ProcessLookupError if it has ended."""
         if sys.platform == "linux" and self._handle is not None:
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         else:
             kill(self._pid)
 
     def close(self) -> None:
-        """Let it be."""
+        """Release the process without killing it."""
         if self._handle is not None:
             os.close(self._handle)
 
 
 def process_namespace() -> str:
-    """Return what names the container within which process ids are unique; "" where there is no such thing."""
+    """Return an id of the container within which process ids are unique; "" where there are no containers."""
     try:
         return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a magic link, not a path
     except OSError:  # only Linux has pid namespaces

@@ -35,9 +35,9 @@ def configuration_folder() -> Path | None:
 
 
 def take_owner_and_mode(descriptor: int, other: os.stat_result) -> None:
-    """Give an open file the owner and the mode of another one, as far as this user may.
+    """Give an open file the owner and the mode of another one, as far as this user is allowed to.
 
-    On Windows, a file has those of its folder.
+    On Windows, a file inherits them from its folder.
     """
     if sys.platform == "win32":
         return

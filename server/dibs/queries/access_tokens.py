@@ -1,4 +1,4 @@
-"""Access tokens: the one with a digest, and the list of a project's."""
+"""Look up an access token by its digest, and list the access tokens of a project."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USE_RECORDED_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An access token that works. `expires_in` are seconds; `is_use_due` says that its use is to be recorded."""
+    """An access token that works. `expires_in` are seconds; `is_use_due` says that its use must be recorded."""
 
     name: str
     project: str
@@ -46,7 +46,7 @@ class AccessToken:
 def find_access_token(tx: Transaction, digest: str) -> AccessToken | None:
     """Return the access token of any project with that digest, or None if none works.
 
-    A token that two live projects have, since one was copied from the other by hand, works in neither.
+    A token that two live projects share, because one is a manual copy of the other, works in neither.
     """
     rows = tx.all(_with_digest, digest=digest)
     if len(rows) != 1:

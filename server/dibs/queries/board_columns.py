@@ -57,7 +57,7 @@ _shown = select(*feature_rows.COLUMNS).where(in_project(), F.id.in_(bindparam("i
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many features a column has, or that it has more than that `number`."""
+    """The number of features in a column: exactly `number`, or more."""
 
     number: int
     is_more: bool = False
@@ -69,7 +69,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class ColumnPage:
-    """Some features of a column, and how many it has. `order` says in which order they are claimed, if they are in that."""
+    """Some features of a column, and how many it has. `order` is set if they are in the order of claims."""
 
     total: Total
     features: list[FeatureRow]
@@ -97,7 +97,7 @@ class Filter:
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
-        """The conditions, with that of the project."""
+        """The conditions, including the condition for the project."""
         found = having(None, self.category, self.agent)
         return found if self.text is None else [*found, F.search_text.contains(fold(self.text), autoescape=True)]
 
@@ -164,7 +164,7 @@ def page_of_one(tx: Transaction, column: str, wanted: Filter, limit: int, cursor
 
 
 def _few(tx: Transaction, wanted: Filter) -> dict[str, list[int]] | None:
-    """Return the features that fit a filter by their columns, or None if there are more than a few."""
+    """Return the features that match a filter by its indexed columns, or None if there are more than a few."""
     ids = _values(tx.all(select(F.id).where(*wanted.conditions).order_by(F.id).limit(FEW + 1)))
     if len(ids) > FEW:
         return None
@@ -175,7 +175,7 @@ def _few(tx: Transaction, wanted: Filter) -> dict[str, list[int]] | None:
 
 
 def _ids(tx: Transaction, wanted: Filter, column: str, limit: int, after: int = 0) -> list[int]:
-    """Return the first features of a column after one, in the order of their ids."""
+    """Return the first features of a column after a given one, in the order of their ids."""
     statement = select(F.id).where(*wanted.conditions, _conditions[column], F.id > after)
     return _values(tx.all(statement.order_by(F.id).limit(limit)))
 

@@ -46,9 +46,9 @@ _neighbour_queries = [
 class Changes:
     """The changes up to `cursor`.
 
-    `features` have changed, or are subscribed and show a dependency or dependent that has changed. `any` is true
-    after any event, `moved` if lists and counts may differ, `listed` if features were added or archived, and `more`
-    if events remain. The next back-off ends in `ready_in` seconds, which writes no event.
+    `features` have changed, or are subscribed and show a dependency or dependent that has changed. `any` is true after
+    any event, `moved` if lists and counts may differ, `listed` if features were added or archived, and `more` if events
+    remain. The next back-off ends in `ready_in` seconds; its end writes no event.
     """
 
     cursor: str

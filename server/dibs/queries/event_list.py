@@ -38,7 +38,7 @@ class ListedEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are wanted: of one of the kinds, by or about the claim of an agent, and of a feature."""
+    """Selects events: of some kinds, by an agent or about its claims, and about a feature."""
 
     kinds: Sequence[str] = ()
     agent: str | None = None

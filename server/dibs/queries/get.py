@@ -109,9 +109,9 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
 
 
 def _told_to_workers(tx: Transaction, row: Any, room: int) -> dict[str, str]:
-    """Return when a feature of its category is done, and for a claimed one the project's instructions, if there are any.
+    """Return the definition of done for its category, and for a claimed feature the project's instructions, if any.
 
-    They take about `room` bytes at most, but for the least of each. A claim brings more of them.
+    They take at most about `room` bytes, but each has a minimum size. A claim returns more of them.
     """
     project = tx.project.settings
     done_when = truncate(project.done_when_of(row["category"]), 1_000) if project.done_when else None

@@ -33,7 +33,7 @@ _shown = select(F.id, F.name, F.status, F.claimed_by).where(in_project(), F.id.i
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A feature of the graph, with those of its dependencies that are in it."""
+    """A feature of the graph, with its dependencies that are also in the graph."""
 
     id: int
     name: str

@@ -88,8 +88,8 @@ def work_of(
 ) -> Work:
     """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of other agents' texts.
 
-    When its category is done takes its room from the feature's own text, and so do the project's instructions, which an
-    answer that has them elsewhere leaves out (`instructed`).
+    The definition of done of its category takes its room from the feature's own text, and so do the project's
+    instructions. If the answer has the instructions elsewhere (`instructed`), they are left out.
     """
     project = tx.project.settings
     done_when = truncate(project.done_when_of(row["category"]), text // 2) if project.done_when else None
@@ -145,7 +145,7 @@ def work_of(
 
 
 def paths_in(row: Mapping[Any, Any], room: int) -> list[str]:
-    """Return the feature's paths, or none if they take more than half of `room`: a part of them would mislead."""
+    """Return the feature's paths, or none if they take more than half of `room`: an incomplete list would mislead."""
     paths: list[str] = row["paths"] or []
     return paths if json_length(paths) <= room // 2 else []
 

@@ -34,8 +34,8 @@ _count = select(func.count()).select_from(events).where(of_feature(events))
 def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | None = None) -> History:
     """Return a feature's events by attempt, newest first, `limit` or as many as fit.
 
-    An attempt whose events take more than a page is on both pages, with the same beginning and end.
-    Raises NotFound, and InvalidInput if the cursor is invalid.
+    An attempt that spans two pages is on both, with the same beginning and end. Raises NotFound, and InvalidInput if
+    the cursor is invalid.
     """
     find(tx, feature)
     if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 18):
@@ -74,7 +74,7 @@ def _by_attempt(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _part(tx: Transaction, feature: int, rows: list[Row], *, continued: bool) -> HistoryPart:
-    """Return the events of an attempt, or between two. With `continued`, an earlier page may have newer ones of it."""
+    """Return the events of an attempt, or between two. If `continued`, an earlier page may have newer ones."""
     shown = [event_of(row) for row in rows]
     if not any(Status.IN_PROGRESS in (row["from_status"], row["to_status"]) for row in rows):
         return HistoryPart(events=shown)

@@ -92,15 +92,15 @@ def _ended(back_off: float | None, now: float) -> float:
 
 
 def oldest_waiting(tx: Transaction) -> list[Oldest]:
-    """Return the feature that has been pending longest, of 50 with an unmet dependency or question.
+    """Return the feature that has been pending longest, among 50 with an unmet dependency or question.
 
-    They are those with the smallest ids among the newest 1,000 features.
+    The 50 have the smallest ids among the newest 1,000 features.
     """
     rows = tx.all(_waiting, after=tx.value(_last_id) - NEWEST)
     return oldest("waiting", ((row["id"], row["since"]) for row in rows))
 
 
 def oldest(state: Any, found: Iterable[tuple[int | None, Any]]) -> list[Oldest]:
-    """Return the feature that has been in a state longest, of pairs of an id and a time; an empty list without any."""
+    """Return the feature that has been in a state longest, from pairs of an id and a time; [] without any."""
     first = min(found, key=lambda one: one[::-1], default=None)
     return [] if first is None else [Oldest(state=state, id=first[0], since=first[1])]

@@ -56,7 +56,7 @@ def count_open(tx: Transaction) -> int:
 
 
 def words_of(tx: Transaction, number: int) -> str:
-    """Return the words of a question of `ask_user`, cut; none if there is no such question."""
+    """Return the text of an `ask_user` question, truncated; "" if there is no such question."""
     asked = tx.value(_asked, number=number)
     return truncate(words(asked), SHOWN_PROMPT) or "" if asked is not None else ""
 
@@ -76,7 +76,7 @@ def open_questions(tx: Transaction) -> list[OpenQuestion]:
 
 
 def requests_of(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return the open requests about these features, whole: `prompt` and `fields`."""
+    """Return the complete open requests about these features: `prompt` and `fields`."""
     return {row["id"]: row["human_request"] for row in tx.all(_requests_of, ids=list(ids))} if ids else {}
 
 
@@ -103,7 +103,7 @@ def first_holding_up(tx: Transaction, most: int, category: str | None = None) ->
 
 
 def waiting_questions(tx: Transaction, rows: Sequence[Row]) -> list[WaitingQuestion]:
-    """Return questions of `ask_user` from their rows, cut, with the features that wait for each."""
+    """Return questions of `ask_user` from their rows, truncated, with the features that wait for each."""
     found: list[WaitingQuestion] = []
     for row in rows:
         waiting = features_of(tx, row["id"])

@@ -130,7 +130,7 @@ def get_overview(tx: Transaction, database: str, most: int = SHOWN, room: int = 
 
 
 def _short(most: int, room: int, name: str, entries: list[T], total: int) -> dict[str, Any]:
-    """Return the member with the first entries, as many as have room, and the member that counts the others."""
+    """Return the member with as many first entries as fit, and the member that counts the others."""
     shown = 0
     for one in entries[:most]:
         room -= json_bytes(one.wire()) + 1

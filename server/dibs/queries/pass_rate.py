@@ -76,9 +76,9 @@ def expired_claims(tx: Transaction, most: int) -> list[Row]:
 
 
 def estimate(rate: Row, counts: Counts, now: float) -> Estimate | None:
-    """Return when the features that are left will have passed at the rate of the last hour, or else of the last day.
+    """Estimate when all remaining features will have passed, at the rate of the last hour, or else of the last day.
 
-    None before ten features have passed in that time, or if nothing is left.
+    Returns None if fewer than ten features have passed in that time, or if nothing is left.
     """
     left = counts.pending + counts.in_progress + counts.needs_human + counts.stuck
     name = next((one for one in ("last_hour", "last_day") if rate[one] >= ENOUGH), None)

@@ -153,7 +153,7 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
 
 
 def _open_questions(tx: Transaction, category: str | None) -> list[WaitingQuestion]:
-    """Return the first questions for whose answers features (in `category`) wait, cut."""
+    """Return the first questions that block features (in `category`), truncated."""
     statement = _questions if category is None else _questions.where(_in_category)
     rows = tx.all(statement, **({} if category is None else {"category_": category}))
     requests = [
@@ -183,7 +183,7 @@ def _unknown_category(tx: Transaction, category: str) -> tuple[str, tuple[Step, 
 def _ends(tx: Transaction, category: str | None, *, any_claim: bool) -> tuple[float | None, float | None]:
     """Return the seconds until the next lease and the next back-off end, in `category`.
 
-    With `any_claim` leases of other categories count, too: claims there may hold features back.
+    With `any_claim`, leases of other categories count too: their claims may hold features back.
     """
     if category is None:
         return tx.value(_next_lease_end), tx.value(_next_back_off_end)

@@ -32,12 +32,12 @@ _waiting = (
 
 
 def count_waiting(tx: Transaction, ids: Sequence[int]) -> dict[int, int]:
-    """Return how many features wait for each of these, if any do."""
+    """Return how many features wait for each of these features, where any do."""
     return {row["dependency_id"]: row["n"] for row in tx.all(_waiting, ids=list(ids))} if ids else {}
 
 
 def reason(row: Mapping[Any, Any], waiting: int) -> str:
-    """Return what places a feature in the queue, the weightiest first, and how many features wait for it."""
+    """Return the reasons for a feature's place in the queue, weightiest first, and how many features wait for it."""
     parts = [f"skipped {row['skips']}x"] if row["skips"] else []
     parts += [f"chain of {row['height']}"] if row["height"] else []
     parts.append(f"priority {row['priority']}")

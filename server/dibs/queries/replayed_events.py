@@ -31,8 +31,8 @@ _while_passing = (
 def wrong_dependencies(tx: Transaction) -> dict[int, tuple[list[int], list[int]]]:
     """Return the features whose dependencies are not those of the events: (stored, replayed).
 
-    A creation event of an older version has no `depends_on`, and does not say where the replay begins. Of such a feature
-    only the dependencies that later events name are compared.
+    A creation event of an older version has no `depends_on`, and does not say where the replay begins. For such a
+    feature, only the dependencies that later events name are compared.
     """
     stored: dict[int, set[int]] = defaultdict(set)
     for row in tx.all(_stored):

@@ -93,7 +93,7 @@ def having(status: str | None, category: str | None, agent: str | None) -> list[
 
 
 def texts_of(tx: Transaction, rows: Sequence[Row], detail: Detail) -> Extend | None:
-    """Return what adds the features' texts to the rows, if the detail is full."""
+    """Return the function that adds the features' texts to the rows, if the detail is full."""
     ids = [row["id"] for row in rows] if detail == "full" else []
     texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else {}
     return (lambda one, row: _with_text(one, texts[row["id"]])) if texts else None

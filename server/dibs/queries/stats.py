@@ -39,7 +39,7 @@ _by_agent = (
 
 
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
-    """Return counts by status, for the project and for each category or agent (what it has claimed or passed)."""
+    """Return counts by status, for the project and for each category, or for what each agent has claimed or passed."""
     found = counts(tx)
     included = {"pending includes ready": found.ready, "pending includes held_back": found.held_back}
     included |= {"pending includes to_answer": found.to_answer}

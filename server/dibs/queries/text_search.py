@@ -61,7 +61,7 @@ def search_everywhere(
 
 
 def _place_in(cursor: str | None) -> tuple[int, int]:
-    """Return the feature after which a page begins, and how many features with the text there are up to it."""
+    """Return the feature after which a page begins, and the number of matching features up to it."""
     place = re.fullmatch(r"(\d{1,10})\.(\d{1,10})", cursor or "0.0")
     if place is None:
         raise invalid_cursor()
@@ -70,7 +70,7 @@ def _place_in(cursor: str | None) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The first features with the text, the number of all, and where the scan stopped before the end."""
+    """The first matching features, the number of all matches, and where the scan stopped early."""
 
     ids: list[int]
     count: int

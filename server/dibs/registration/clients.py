@@ -208,7 +208,7 @@ def merged(client: Client, there: object, command: Command, variables: Mapping[s
 
 
 def merged_remote(client: Client, there: object, remote: Remote) -> ServerEntry:
-    """Return the entry of a server over HTTP that replaces the one `there`, which keeps what is not about its transport."""
+    """Return the entry of a server over HTTP that replaces the one `there`. Members not about the transport stay."""
     kept = there if isinstance(there, dict) and is_ours(there) else {}
     return {name: value for name, value in kept.items() if name not in KEYS} | client.remote(remote)
 

@@ -80,7 +80,7 @@ def installed_from() -> str | None:
 
 
 def requirement(origin: dict[str, Any]) -> str:
-    """Return an origin in the form of PEP 610 as installers take it, as `git+https://git.example/dibs@v1`."""
+    """Convert an origin from the form of PEP 610 to a requirement, such as `git+https://git.example/dibs@v1`."""
     url: str = origin["url"]
     if version_control := origin.get("vcs_info"):
         revision = version_control.get("requested_revision") or version_control["commit_id"]
@@ -110,7 +110,7 @@ def options_of(words: Sequence[str]) -> list[str] | None:
 
 
 def _without_options(words: list[str]) -> list[str]:
-    """Return the words from the first that is neither an option nor its value."""
+    """Return the words from the first one that is neither an option nor an option's value."""
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] in WITH_VALUE else words[1:]
     return words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Unreadable(Exception):  # noqa: N818 - the name says what the file is
-    """The text does not have its format, or not the form that its client reads."""
+    """The text is not valid in its format, or not in the form that its client reads."""
 
     @classmethod
     def at(cls, text: str, offset: int, words: str) -> Unreadable:

@@ -1,4 +1,4 @@
-"""Three lines in `AGENTS.md` and `CLAUDE.md` that tell an agent of the backlog, between markers by which they are found."""
+"""Three lines in `AGENTS.md` and `CLAUDE.md` that tell agents about the backlog, between markers that identify them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Nudge:
         return self.after != (self.before or "")
 
     def write(self) -> None:
-        """Write the file, or remove one that would have nothing else. Raises Busy if it has changed, and OSError."""
+        """Write the file, or remove a file that would be empty. Raises Busy if it has changed, and OSError."""
         if not self.after:
             self.file.unlink()
         else:
@@ -43,10 +43,11 @@ class Nudge:
 
 
 def nudges(root: Path, *, remove: bool = False) -> list[Nudge]:
-    """Return the changes that add the lines to the project's files of instructions, or take them out again.
+    """Return the changes that add the lines to the project's instruction files, or remove them.
 
-    They go to the files that exist, or to `AGENTS.md` if none does. Raises InvalidInput for a file that is no UTF-8, no
-    regular file, outside the project or with half a pair of markers, and ReadOnly for one that may not be changed.
+    They go into the files that exist, or into `AGENTS.md` if there are none. Raises InvalidInput for a file that is no
+    UTF-8, no regular file, outside the project or with half a pair of markers, and ReadOnly for one that may not be
+    changed.
     """
     found = {name: _text(root / name) for name in FILES}
     there = [name for name, text in found.items() if text is not None]

@@ -1,4 +1,4 @@
-"""The entry of a server over HTTP: its URL, and the environment variable from which each client takes its access token."""
+"""The entry of a server over HTTP: its URL, and the environment variable that holds each client's access token."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _parts(url: str) -> SplitResult | None:
 def entry_with_headers(
     form: str, key: str = "url", more: Mapping[str, Any] | None = None
 ) -> Callable[[Remote], dict[str, Any]]:
-    """Return what writes an entry whose header has the variable in a client's `form`, as `${{{}}}`."""
+    """Return a function that writes an entry whose header refers to the variable in a client's `form`, as `${{{}}}`."""
 
     def entry(remote: Remote) -> dict[str, Any]:
         header = (

@@ -98,7 +98,7 @@ async def _ask(
 
 
 def _first(failure: BaseException) -> BaseException:
-    """Return the first failure of a group that the server can have caused; raise any other again."""
+    """Return the first failure in a group that the server can have caused; raise any other exception again."""
     if not isinstance(failure, BaseExceptionGroup):
         return failure
     from mcp.shared.exceptions import MCPError

@@ -53,9 +53,9 @@ _inside_live_area = (
 
 @cache
 def queue_with_areas(claim_order: str, *, by_category: bool) -> Select[Any]:
-    """Return `length` rows of the queue after the first `start`, one for each area; NULL stands for no area.
+    """Return `length` rows of the queue after the first `start`, one for each area; NULL means no area.
 
-    It leaves out the features of which an area lies inside a live one: most of those that are held back.
+    Features with an area inside a live one are left out: they are most of the features that are held back.
     """
     own = in_project(areas) & (areas.c.feature_id == _queue.c.id)
     rows = queue(claim_order, by_category=by_category).outerjoin(areas, own).where(~_inside_live_area)
@@ -64,7 +64,7 @@ def queue_with_areas(claim_order: str, *, by_category: bool) -> Select[Any]:
 
 
 def claimable(tx: Transaction, category: str | None, most: int) -> list[int]:
-    """Return the first features of the queue (of `category`) whose files no live claim may change, at most `most`."""
+    """Return at most `most` first features of the queue (of `category`) whose files no live claim may change."""
     within = {} if category is None else {"category_": category}
     statement = queue_with_areas(tx.project.settings.order, by_category=category is not None)
     live: AreaIndex | None = None

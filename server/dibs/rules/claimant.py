@@ -20,10 +20,10 @@ LETTERS = 13
 class Holder:
     """An agent, or a connection without an agent name.
 
-    Others see `name`, which is an agent's name if `named`. `session` is the connection whose server renews the lease
-    of `lease` seconds while the connection lives and then releases the claim, or None. `fresh` is the token of the
-    next claim, if the caller must know it before the claim. `client` is the holder's program, if it names itself.
-    `alias_lasts` says that the agent's next connection has the same name, though it is no agent's.
+    Others see `name`, which is an agent's name if `named`. `session` is the connection whose server renews the lease of
+    `lease` seconds while the connection lives and then releases the claim, or None. `fresh` is the token for the next
+    claim, if the caller must know it in advance. `client` is the holder's program, if it names itself. `alias_lasts`
+    says that the agent's next connection has the same name, although it is not an agent name.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Holder:
 
     @property
     def lasts(self) -> bool:
-        """Whether the name outlives the connection, so that claims can be resumed by it."""
+        """Whether the name outlives the connection, so that it can resume claims."""
         return self.named or self.alias_lasts
 
     def client_beside(self, name: str) -> str | None:
-        """Return the program to record with a claim under `name`: none if that begins with it, as generated names do."""
+        """Return the program to record with a claim under `name`; None if a generated name already contains it."""
         return None if self.client is None or name.startswith(f"{self.client}-") else self.client
 
 

@@ -85,17 +85,17 @@ def disconnecting() -> dict[Any, Any]:
 
 
 def disconnected() -> ColumnElement[bool]:
-    """Pending since the end of its last holder's connection ended the claim."""
+    """SQL condition: the feature is pending because its last holder's connection ended."""
     return is_(Status.PENDING) & among(F.ended_by, ConnectionEnd)
 
 
 def stuck_if(condition: ColumnElement[bool]) -> ColumnElement[str]:
-    """The status to set: stuck if the condition holds, else pending."""
+    """Return the status to set: stuck if the condition holds, else pending."""
     return case((condition, literal(Status.STUCK)), else_=literal(Status.PENDING))
 
 
 def is_(status: Status, table: FromClause = features) -> ColumnElement[bool]:
-    """In that status, as a literal, so that partial indexes apply."""
+    """SQL condition: the feature has that status, written as a literal so that partial indexes apply."""
     return table.c.status == literal_column(f"'{status}'")
 
 
@@ -110,17 +110,17 @@ def literal_text(text: str) -> ColumnElement[str]:
 
 
 def in_project(table: FromClause = features) -> ColumnElement[bool]:
-    """In the transaction's project."""
+    """SQL condition: the row belongs to the transaction's project."""
     return table.c.project_id == bindparam("project")
 
 
 def of_feature(table: FromClause) -> ColumnElement[bool]:
-    """Rows of the feature of the parameter `feature`, in a table with a `feature_id`."""
+    """SQL condition: the row belongs to the feature bound to `feature`, in a table with a `feature_id`."""
     return in_project(table) & (table.c.feature_id == bindparam("feature"))
 
 
 def this() -> ColumnElement[bool]:
-    """The feature of the parameter `feature`."""
+    """SQL condition: the row is the feature bound to `feature`."""
     return in_project() & (F.id == bindparam("feature"))
 
 
@@ -130,18 +130,18 @@ def held() -> ColumnElement[bool]:
 
 
 def backed_off(table: FromClause = features) -> ColumnElement[bool]:
-    """In the back-off period after a failure."""
+    """SQL condition: the feature is in the back-off period after a failure."""
     now = bindparam("now", type_=Double)
     return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
 
 
 def leased(table: FromClause = features) -> ColumnElement[bool]:
-    """Claimed, as a range over the whole index of leases: query planners prefer a range to an equality."""
+    """SQL condition: claimed, as a range over the whole index of leases, which query planners prefer to an equality."""
     return is_(Status.IN_PROGRESS, table) & (table.c.lease_clock > literal_column("''"))
 
 
 def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
-    """One of a few literals, rendered once instead of at each execution."""
+    """SQL condition: one of a few literals, rendered once instead of at each execution."""
     return column.in_([literal_column(f"'{value}'") for value in values])
 
 
@@ -151,18 +151,18 @@ def resting() -> ColumnElement[bool]:
 
 
 def unblocked(table: FromClause = features) -> ColumnElement[bool]:
-    """Pending without unmet dependencies: the condition of the queue's partial index."""
+    """SQL condition: pending without unmet dependencies, as in the queue's partial index."""
     return is_(Status.PENDING, table) & (table.c.unmet_dependencies == literal_column("0"))
 
 
 def not_backed_off(table: FromClause = features) -> ColumnElement[bool]:
-    """Not in the back-off period after a failure."""
+    """SQL condition: the feature is not in the back-off period after a failure."""
     now = bindparam("now", type_=Double)
     return or_(table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF)
 
 
 def ready(table: FromClause = features) -> ColumnElement[bool]:
-    """Can be claimed now."""
+    """SQL condition: the feature can be claimed now."""
     return unblocked(table) & not_backed_off(table)
 
 
@@ -193,13 +193,13 @@ def renewed_lately() -> ColumnElement[bool]:
 
 
 def of_another_clock() -> ColumnElement[bool]:
-    """Leased on another boot or machine, as two ranges: an index does not support an inequality."""
+    """SQL condition: leased on another boot or machine, as two ranges: no index supports an inequality."""
     clock = bindparam("clock", type_=String)
     return or_(F.lease_clock < clock, F.lease_clock > clock)
 
 
 def depends_on_this() -> ColumnElement[bool]:
-    """A dependent of the feature of the parameter `feature`."""
+    """SQL condition: the row is a dependent of the feature bound to `feature`."""
     dependency = dependencies.c.dependency_id == bindparam("feature")
     return in_project() & F.id.in_(select(dependencies.c.feature_id).where(in_project(dependencies), dependency))
 

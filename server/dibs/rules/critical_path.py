@@ -1,4 +1,4 @@
-"""The critical path: the length of the longest chain that waits for a feature. Stored if a project sorts by it."""
+"""The height of a feature: the length of the longest chain that waits for it. It is stored if a project sorts by it."""
 
 from __future__ import annotations
 

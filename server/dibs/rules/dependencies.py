@@ -97,12 +97,12 @@ def blockers_in(detail: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unblock_dependents(tx: Transaction, feature: int) -> None:
-    """Count one unmet dependency less in each dependent of a feature that is satisfied now."""
+    """Subtract one unmet dependency from each dependent of a feature that is satisfied now."""
     tx.run(_unblock, feature=feature)
 
 
 def block_dependents(tx: Transaction, by: str, feature: int) -> None:
-    """Count one unmet dependency more in each dependent of a feature that is no longer satisfied.
+    """Add one unmet dependency to each dependent of a feature that is no longer satisfied.
 
     Each dependent that is not archived gets an event, and those that pass await a recheck.
     """

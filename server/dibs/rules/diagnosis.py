@@ -1,4 +1,4 @@
-"""Explain why a guard did not hold, by reads in the transaction of the statement that changed nothing."""
+"""Explain why a guard did not hold, by reads in the same transaction as the statement that changed nothing."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
 
 
 def refuse_shared_claim(tx: Transaction, row: Row) -> NoReturn:
-    """Raise AlreadyClaimed with the token: the claim was made on the caller's connection, by it or by a subagent."""
+    """Raise AlreadyClaimed with the token: the caller or one of its subagents made the claim on this connection."""
     raise AlreadyClaimed(
         f"{_held_since(tx, row)}: it was claimed on this connection. If that was you, go on with it.",
         next=[Step("feature_claim_and_get", purpose="if it was another agent")],

@@ -1,4 +1,4 @@
-"""What people wrote when they did not accept a pass, and how often they have returned a feature."""
+"""Reads what people wrote when they did not accept a pass, and how often they have returned a feature."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _any, _mine, _theirs, _holder = (
 
 
 def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[bool]:
-    """Two areas, each a beginning and an ending, can have a file in common.
+    """SQL condition: two areas, each a beginning and an ending, can have a file in common.
 
     It uses substr instead of LIKE: nothing needs escaping, and both engines distinguish upper and lower case.
     """
@@ -34,7 +34,7 @@ def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[b
 
 
 def ends_meet(ending: Text, other: Text) -> ColumnElement[bool]:
-    """One of two endings ends with the other."""
+    """SQL condition: one of two endings ends with the other."""
     return or_(_is_end(ending, other), _is_end(other, ending))
 
 
@@ -67,7 +67,7 @@ def _live(*shown: ColumnElement[Any]) -> Select[Any]:
 
 
 def files_are_free(table: FromClause = features) -> ColumnElement[bool]:
-    """No live claim may change the feature's files. Costs one index lookup for a feature without paths.
+    """SQL condition: no live claim may change the feature's files. One index lookup for a feature without paths.
 
     The condition reads only areas, so a query of the queue need not read the feature's row.
     """
@@ -80,12 +80,12 @@ _with_areas = select(_any.c.feature_id).where(in_project(_any))
 
 
 def files_are_claimed() -> ColumnElement[bool]:
-    """A live claim may change the feature's files. Starts from the features that have areas."""
+    """SQL condition: a live claim may change the feature's files. It starts from the features that have areas."""
     return F.id.in_(_with_areas) & ~files_are_free()
 
 
 def held_back() -> ColumnElement[bool]:
-    """Ready, except that a live claim may change its files."""
+    """SQL condition: the feature is ready, except that a live claim may change its files."""
     return ready() & files_are_claimed()
 
 

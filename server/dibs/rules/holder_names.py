@@ -18,7 +18,7 @@ _ON_CONNECTION = re.compile(r"(.+)-[0-9a-f]{4} in .+")
 
 
 def name_of(client: str, session: str) -> str:
-    """Return the name of one of a program's clients, as `codex-3da5`, by the random beginning or end of its session's id."""
+    """Return the name of a client, as `codex-3da5`: its program, and the random start or end of its session's id."""
     digits = (session[-4:] if _TIMED.fullmatch(session) else session[:4]).lower()
     if _DIGITS.fullmatch(digits) is None:
         digits = hashlib.blake2b(session.encode(errors="replace"), digest_size=2).hexdigest()
@@ -54,5 +54,5 @@ def program_name() -> str:
 
 
 def _word(text: str) -> str:
-    """Return the text as one word, of the characters that every terminal and log shows alike."""
+    """Return the text as one word of characters that every terminal and log can show."""
     return re.sub(r"[^\w.-]+", "-", text)[:LETTERS].strip("-")

@@ -69,7 +69,7 @@ _held_up_there = _held_up.where(F.category == bindparam("category_"))
 
 
 def is_open() -> ColumnElement[bool]:
-    """The question of the parameter `question` is open."""
+    """SQL condition: the question bound to `question` is open."""
     return select(_Q.id).where(in_project(questions), _Q.id == bindparam("question"), IS_OPEN).exists()
 
 
@@ -111,7 +111,7 @@ def hold_up(tx: Transaction, question: int, wanted: Sequence[int]) -> Sequence[R
 
 
 def free(tx: Transaction, by: str, question: int) -> list[int]:
-    """Let the features that waited for a question wait for it no longer, and return them. It has just been closed."""
+    """Free the features that waited for a question that was just closed, and return them."""
     rows = tx.all(_free, question=question)
     record_waits(tx, by, Kind.MET, question, rows)
     return sorted(row["id"] for row in rows)

@@ -24,7 +24,7 @@ _last_report = (
 
 
 def refuse_unreported(tx: Transaction, feature: int | None, names: Collection[str]) -> None:
-    """Raise Forbidden unless one of `names` made the last report that the feature is broken: so a tester can mend it."""
+    """Raise Forbidden unless one of `names` last reported the feature as broken: testers may mend only those."""
     if feature is None or tx.value(_last_report, feature=feature) not in names:
         raise Forbidden(
             "A tester claims only a feature, by its id, that it has reported as broken.",
@@ -34,7 +34,7 @@ def refuse_unreported(tx: Transaction, feature: int | None, names: Collection[st
 
 
 def refuse_report(tx: Transaction, feature: int, token: str | None, *, keep: bool = False) -> NoReturn:
-    """Raise the reason why a report was refused, or the claim of what is reported if `keep`.
+    """Raise the reason why a report was refused, or with `keep` why the reported feature could not be claimed.
 
     It says who has reported the feature before, who holds it now and since when, so that nobody mends it twice.
     """

@@ -22,7 +22,7 @@ _last = hot(
 
 
 def failures_in_a_row(tx: Transaction, feature: int, reason: str) -> int:
-    """Return how many attempts in a row failed for this reason, the one that is failing now included."""
+    """Return how many attempts in a row failed for this reason, including the present one."""
     row = tx.first(_last, feature=feature)
     if row is None or row["kind"] != Kind.FAIL or mask(row["detail"]["reason"]) != mask(reason):
         return 1

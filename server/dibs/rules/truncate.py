@@ -7,7 +7,7 @@ from typing import Any
 
 
 def json_bytes(value: Any) -> int:
-    """Return the bytes of a JSON value, compact and in UTF-8."""
+    """Return the number of bytes of a JSON value, compact and in UTF-8."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
@@ -78,5 +78,5 @@ def fitting(words: str, room: int) -> str:
 
 
 def json_length(value: Any) -> int:
-    """Return the characters of a JSON value."""
+    """Return the number of characters of a JSON value."""
     return len(json.dumps(value, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""What attempts have used: tokens, money and time. An event has what it adds, so the sum over a feature's events is all."""
+"""What attempts have used: tokens, money and time. An event has what it adds, so a feature's total is a sum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _used = select(events.c.detail).where(of_feature(events), among(events.c.kind, U
 
 
 def used(evidence: EvidenceFields | None) -> dict[str, float] | None:
-    """Return the usage in evidence as an event has it, or None."""
+    """Return the usage in evidence in the form of an event, or None."""
     if evidence is None or evidence.usage is None:
         return None
     return evidence.usage.model_dump(exclude_none=True) or None

@@ -85,7 +85,7 @@ def refuse_overtaken(feature: int) -> NotVerified:
 
 
 def stored(proof: Verification) -> dict[str, Any]:
-    """Return a verification as evidence keeps it, without the output."""
+    """Return a verification as it is stored in evidence, without the output."""
     return proof.model_copy(update={"output": None}).model_dump(exclude_defaults=True)
 
 

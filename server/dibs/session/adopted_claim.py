@@ -1,4 +1,4 @@
-"""The claim that somebody made for this caller: the only one that it may have."""
+"""The claim that somebody made for this caller. It is the only claim that the caller may have."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class AdoptedClaim:
         session.claims.remember(row["id"], self.token, row["claimed_by"])
 
     def ended(self, session: Session, row: Row | None) -> None:
-        """Remember that the claim has ended. Its token stays that of calls about the feature, so no call means another."""
+        """Remember that the claim has ended. Calls about the feature keep its token, so none can mean another claim."""
         from dibs.verbs.adopt import can_be_regained
 
         self.is_over = row is None or not can_be_regained(row)
@@ -109,7 +109,7 @@ class AdoptedClaim:
         session.claims.lose([self.token])
 
     def steps(self, steps: Sequence[Step]) -> tuple[Step, ...]:
-        """Return the next steps without claims of other features."""
+        """Return the next steps, without steps that claim other features."""
         claiming = [operation.tool for operation in CLAIMING]
         return tuple(
             step
@@ -118,7 +118,7 @@ class AdoptedClaim:
         )
 
     def completed(self, answer: Answer) -> Answer:
-        """Return the answer; the acknowledgement of the claim's end says that nothing else is to be done."""
+        """Return the answer; when it acknowledges the claim's end, it says that nothing else is to be done."""
         if (
             not isinstance(answer, Acknowledgement)
             or answer.id != self.feature

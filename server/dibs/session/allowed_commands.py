@@ -1,4 +1,4 @@
-"""The verify commands that this user lets run on this machine.
+"""The verify commands that this user has allowed on this machine.
 
 A database can be shared, copied, restored, or come with a repository, and whoever can write to it can write a command into
 it. So a command runs only where its user has allowed it: for each, a file in the user's own configuration, outside of every
@@ -22,7 +22,7 @@ class AllowedCommands:
 
     @classmethod
     def of_user(cls) -> AllowedCommands:
-        """Return those of this process's user; without a home folder there are none."""
+        """Return the allowed commands of this process's user; without a home folder there are none."""
         home = configuration_folder()
         return cls(home / "dibs" / "verify-commands" if home is not None else None)
 

@@ -1,4 +1,4 @@
-"""The caller of a backlog, and what its face can do during a call."""
+"""The caller of a backlog, and what its face (MCP, shell, Python) can do during a call."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Caller:
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
 
     `session` is the id of the agent's session at its client, which outlives the connection, if the client names it.
-    `principal` is whom an access token proves; it limits the agent names that calls may give.
+    `principal` is the identity that an access token proves; it limits the agent names that calls may give.
     """
 
     client: str
@@ -166,7 +166,7 @@ class CallContext:
     """The id of the question whose answer the client brings with a repeated call."""
 
     def claiming(self, job: WriteJob[Any]) -> None:
-        """Record the claim that the call is about to make, for a face that may have to undo it."""
+        """Record the claim that the call is about to make; a face may have to undo it."""
 
     async def is_abandoned(self) -> bool:
         """Return whether nobody will receive the answer."""

@@ -83,7 +83,7 @@ class ClaimingJob(WriteJob[T]):
 
 
 class ClaimJob(ClaimingJob[Claimed | Idle]):
-    """The claim of the next ready feature, or of one by its id."""
+    """A claim of the next ready feature, or of a feature by its id."""
 
     tool = "feature_claim_and_get"
 
@@ -122,7 +122,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
             return claim.claimed(tx, holder, own, already=True)
 
     def _only_claim(self, tx: Transaction, held: int) -> Row | None:
-        """Return the row of the claim that the agent name has, if it may have only one and asks for the next feature."""
+        """Return the row of the agent name's claim, if it may have only one claim and asks for the next feature."""
         if not self._holder.named or self._args.feature_id is not None or tx.project.settings.max_claims > 1:
             return None
         row = self.own_claim(tx, held)
@@ -161,7 +161,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
 
 
 class MarkJob(ClaimingJob[Acknowledgement]):
-    """The claim of a feature whose text the caller knows."""
+    """A claim of a feature whose text the caller already knows."""
 
     tool = "feature_mark_in_progress"
 
@@ -189,7 +189,7 @@ class MarkJob(ClaimingJob[Acknowledgement]):
 
 
 class ReportJob(MarkJob):
-    """The report that a passing feature is broken, with its claim. If the claim is taken back, the report stays."""
+    """A report that a passing feature is broken, together with its claim. If the claim is undone, the report stays."""
 
     tool = "feature_mark_failing"
 

@@ -68,7 +68,7 @@ async def _take(session: Session, args: arguments.ClaimFeature, context: CallCon
 
 
 async def mark_in_progress(session: Session, args: arguments.MarkInProgress, context: CallContext) -> Acknowledgement:
-    """Claim a feature by id, and answer briefly."""
+    """Claim a feature by id; the answer leaves out its text."""
     if session.adopted is not None:
         return await session.adopted.mark_in_progress(session, args)
     job = MarkJob(session, args.feature_id, args.agent)
@@ -154,7 +154,7 @@ async def _report_and_claim(session: Session, args: arguments.MarkFailing, conte
 
 
 async def skip(session: Session, args: arguments.SkipFeature, _: CallContext) -> Acknowledgement:
-    """Put a feature last."""
+    """Move a feature to the end of the queue."""
     return await session.transition(
         args.feature_id,
         args.claim_token,

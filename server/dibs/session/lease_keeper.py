@@ -1,4 +1,4 @@
-"""Renews the leases of a connection's claims, reaps expired claims of any holder, and finishes what imports began."""
+"""Renews the leases of a connection's claims, reaps expired claims of any holder, and finishes interrupted imports."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class LeaseKeeper:
                 await self._finish_import()
 
     def _overdue(self) -> Callable[[Transaction], object] | None:
-        """Return a verb that renews the leases, if that should have been done by now, or None.
+        """Return a verb that renews the leases if their renewal is overdue, else None.
 
-        A lock that outlasts a lease holds up every renewal. After it this process's turn to write comes before that
-        of any process that came later and would reap; but another call may wait for this turn.
+        A lock that outlasts a lease delays every renewal. After the lock, this process writes before any later process
+        that would reap; but its turn may already belong to another call.
         """
         from dibs.verbs.lease import renew
 

@@ -1,4 +1,4 @@
-"""The operations that ask a person, and those by which a person answers and reviews."""
+"""Operations that ask a person, and operations by which a person answers and reviews."""
 
 from __future__ import annotations
 

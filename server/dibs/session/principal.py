@@ -15,10 +15,10 @@ IN_SCOPE = "dibs.principal"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls, and what it may do: in one project, with one role, under one agent's name or those below its own.
+    """Who calls, and what they may do: one project, one role, and one agent name or the names under a prefix.
 
     `name` is the access token's, which the events record. A principal without `agent` may use every agent name that
-    begins with `prefix`. `issuer` is the identity provider that vouches for it; None stands for this database.
+    begins with `prefix`. `issuer` is the identity provider that vouches for it, or None for this database.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Principal:
 
     @property
     def prefix(self) -> str:
-        """How the agent names begin that it may use if it has no name of its own."""
+        """The beginning of the agent names that a principal without a name of its own may use."""
         return f"{self.name}/"
 
     @property
@@ -38,11 +38,11 @@ class Principal:
         return self.prefix if self.agent is None else None
 
     def has_name(self, name: str) -> bool:
-        """Return whether it may act under a name."""
+        """Return whether the principal may act under a name."""
         return name == self.agent if self.agent is not None else name.startswith(self.prefix)
 
     def agent_name(self, asked: str | None) -> str | None:
-        """Return the agent name of a call that asks for one. Raises Forbidden if it is another's."""
+        """Return the agent name for a call that asks for one. Raises Forbidden for another agent's name."""
         if asked is None or self.has_name(asked):
             return asked or self.agent
         if self.agent is not None:
@@ -60,7 +60,7 @@ class Principal:
                 raise Forbidden(fact, next=[Step(None, purpose=f"without {name}")])
 
     def refuse_claim_of(self, holder: str) -> None:
-        """Raise Forbidden if a claim's holder has a name that it may not use."""
+        """Raise Forbidden if a claim's holder has a name that the principal may not use."""
         if not self.has_name(holder):
             raise Forbidden(
                 f"The claim is that of {holder!r}, and this access token does not act in that name.",

@@ -1,4 +1,4 @@
-"""The operations that read, and the one that reserves features for a new test."""
+"""Operations that read, and the operation that reserves features for a new test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def take_for_regression(session: Session, args: arguments.TakeForRegressio
 
 
 async def get(session: Session, args: arguments.GetFeature, context: CallContext) -> Feature:
-    """Read one feature, and whether its verification is of another tree than the caller's folder has now."""
+    """Read one feature, and whether its verification was of another git tree than the caller's folder has now."""
     session.claims.touch(args.feature_id)
     feature = await session.database.read(lambda tx: features.get_by_id(tx, args.feature_id, args.cursor))
     if feature.verification is None or not context.has_folder:
@@ -40,7 +40,7 @@ async def get(session: Session, args: arguments.GetFeature, context: CallContext
 
 
 async def summaries(session: Session, args: arguments.GetSummaries, _: CallContext) -> Summaries:
-    """Read a line for each of some features."""
+    """Read one line for each of the given features."""
     if (args.feature_id is None) == (args.feature_ids is None):
         raise InvalidInput("Send either feature_id or feature_ids.", field="feature_ids")
     ids = [args.feature_id] if args.feature_id is not None else list(args.feature_ids or ())

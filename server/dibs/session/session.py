@@ -37,7 +37,7 @@ REAP_PAUSE = 0.25
 
 
 class Reaper:
-    """Decides which claims reap first."""
+    """Decides which claims first reap expired leases."""
 
     def __init__(self) -> None:
         self._reaped_at = 0.0
@@ -125,7 +125,7 @@ class Session:
             self.caller.principal.refuse_claim_of(holder)
 
     def author(self, feature: int | None = None) -> str:
-        """Return the name recorded for an action: the holder's of the caller's own claim, else the caller's."""
+        """Return the name recorded for an action: the holder of the caller's own claim, else the caller."""
         return (self.claims.author(feature) if feature is not None else None) or self.caller.author
 
     async def transition(
@@ -214,7 +214,7 @@ class TransitionJob(WriteJob[T]):
 
 
 class RegainJob(WriteJob[T]):
-    """A transition with the token of a claim that was released because its holder's connection ended: it regains it."""
+    """A transition with the token of a claim that was released at its connection's end: it regains the claim first."""
 
     def __init__(self, job: TransitionJob[T], token: str) -> None:
         self._job = job

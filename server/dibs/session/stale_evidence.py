@@ -1,4 +1,4 @@
-"""Whether the evidence of a pass is about the files that a reader has now."""
+"""Marks evidence as stale if the reader's files differ from the files that were verified."""
 
 from __future__ import annotations
 

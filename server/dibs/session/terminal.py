@@ -1,4 +1,4 @@
-"""The terminal session of a command, by which the next commands that are typed there are known."""
+"""The terminal session of a command, which identifies later commands at the same terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dibs.platform.processes import foreground_session, started
 def foreground_terminal() -> str | None:
     """Return the id of the terminal session in whose foreground this command was typed, or None.
 
-    There is none for background jobs, for commands whose standard input is not a terminal (cron, CI, `xargs`, the tools of
-    agents), and on Windows, which has no sessions. The id of a session that has ended never comes again.
+    There is none for background jobs, for commands whose standard input is not a terminal (cron, CI, `xargs`, the tools
+    of agents), and on Windows, which has no sessions. The id of a session is never reused.
     """
     leader = foreground_session()
     since = started(leader) if leader is not None else None

@@ -160,7 +160,7 @@ class TerminalTokens(TokenFiles):
     """
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:
-        """Return the function that chooses a call's token: the one sent, or that of the only live claim.
+        """Return the function that chooses a call's token: the one sent, or the token of the only live claim.
 
         A lost claim counts, as long as it is stored. The function raises TokenRequired for a feature with several.
         """
@@ -199,14 +199,14 @@ class TerminalTokens(TokenFiles):
                 self.folder.rmdir()
 
     def _replaced(self) -> list[StoredToken]:
-        """Return the tokens that the next claim makes superfluous: not those of a feature that was claimed again."""
+        """Return the tokens that the next claim makes superfluous. Tokens of a feature claimed again are kept."""
         stored = self.stored()
         times = Counter(one.feature for one in stored)
         return [one for one in stored if times[one.feature] == 1]
 
 
 def _folder(settings: Settings, database: Database, name: str, identity: str) -> Path:
-    """Return the folder for the tokens of one agent or terminal, whose `identity` no other has."""
+    """Return the folder for the tokens of one agent or terminal, whose `identity` is unique."""
     home = state_folder(database.file, isolated=settings.isolated)
     place = database.label if database.file is None else os.path.realpath(database.file)
     digest = hashlib.sha256(f"{identity}\0{settings.project}\0{place}".encode()).hexdigest()[:16]

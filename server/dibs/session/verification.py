@@ -75,7 +75,7 @@ async def pass_verified(
 
 
 async def _order(session: Session, feature: int, token: str | None) -> VerifyOrder:
-    """Return what to run, with the claim's lease started again, and the claim taken back if its connection had ended."""
+    """Return what to run. Restarts the claim's lease, and regains the claim if its connection had ended."""
 
     def begin(tx: Transaction, _: str, proven: str | None) -> VerifyOrder:
         if proven is None:
@@ -145,7 +145,7 @@ async def _run(session: Session, context: CallContext, order: VerifyOrder, folde
 async def _wait(
     session: Session, context: CallContext, order: VerifyOrder, running: CommandGroup, began: float
 ) -> int | Stopped:
-    """Return the exit status, or why the command does not go on. Keeps the claim alive, and reports progress."""
+    """Return the exit status, or why the command was stopped. Keeps the claim alive, and reports progress."""
     ended: list[int] = []
     over = anyio.Event()
 

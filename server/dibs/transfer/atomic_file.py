@@ -66,7 +66,7 @@ def copy_into(folder: Path, made: Path) -> Path:
 
 @contextmanager
 def errors_named(target: Path) -> Iterator[None]:
-    """Create the folder of `target`; raise DiskFull or ReadOnly, naming `target`, for errors in the block."""
+    """Create the folder of `target`. Errors in the block become DiskFull or ReadOnly, which name `target`."""
     try:
         prepare_folder(target)
         yield
@@ -129,7 +129,7 @@ def _link_or_rename(made: Path, target: Path) -> None:
 
 
 def replace_unchanged(made: Path, target: Path, is_unchanged: Callable[[Path], bool]) -> None:
-    """Sync a new file and put it in the place of `target`, whose owner and mode it takes.
+    """Sync a new file and replace `target` by it, with the owner and mode of `target`.
 
     `is_unchanged` judges the old file after the exchange, so that no change in between is lost.
     Raises Busy, and changes nothing, if another program has changed it; ReadOnly if it is marked as read-only.

@@ -1,4 +1,4 @@
-"""Backup: writes one snapshot of a project to a file of its own, while agents go on writing."""
+"""Backup: writes one snapshot of a project to a separate file, while agents continue to write."""
 
 from __future__ import annotations
 

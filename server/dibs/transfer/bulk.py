@@ -39,7 +39,7 @@ class BulkTransaction(Transaction):
         self._engine = engine
 
     def stream(self, statement: Select[Any]) -> Iterator[list[dict[str, Any]]]:
-        """Yield the rows in batches, so that a large project is never in memory whole."""
+        """Yield the rows in batches, so that a large project is never entirely in memory."""
         with self._engine.translated():
             found = self._execute(statement.execution_options(stream_results=True, max_row_buffer=BATCH), {})
             for part in found.mappings().partitions(BATCH):

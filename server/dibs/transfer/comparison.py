@@ -1,4 +1,4 @@
-"""The features of a file compared with those of the project: which are new, and where the others differ."""
+"""Compares the features of a file with the features of the project: which are new, and where the others differ."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _notes = select(_E.feature_id, _E.detail).where(
 
 
 class Difference(NamedTuple):
-    """One field of a feature that differs: its value here, and its value there, in the file.
+    """One field of a feature that differs: its value here in the project, and its value there in the file.
 
-    Dependencies are references, and `notes` those notes of the file that are not here.
+    Dependencies are references, and `notes` has the file's notes that the project lacks.
     """
 
     feature: int
@@ -46,10 +46,10 @@ class Difference(NamedTuple):
 class Comparison:
     """What an import would do.
 
-    `source` is that of the features. `numbers` has the features that are here by their references in the file; those that
-    are `adopted` have no source yet, and agents have `claimed` some features. `new` are the other features, and `stored`
-    the references that they will have. `gone` are the references that the file no longer has. `last_id` is the greatest
-    id of the project.
+    `source` is the source of the features. `numbers` maps the file's references to the features that exist already. The
+    `adopted` ones have no source yet, and agents have `claimed` some. `new` are the other features, and `stored` the
+    references that they will have. `gone` are the references that the file no longer has. `last_id` is the greatest id
+    of the project.
     """
 
     source: str

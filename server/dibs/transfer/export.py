@@ -27,7 +27,7 @@ _D, _E = dependencies.c, events.c
 
 
 def _count_of(table: Table, condition: ColumnElement[bool]) -> Select[int]:
-    """Return the query for how many rows of the project meet the condition."""
+    """Return the query that counts the project's rows that meet the condition."""
     return select(func.count()).select_from(table).where(in_project(table), condition)
 
 
@@ -61,7 +61,7 @@ LEFT_OUT = {
 
 @dataclass(slots=True)
 class Exported:
-    """How many features an export has, and how many things of each kind it leaves out."""
+    """The number of features in an export, and how many items of each kind it leaves out."""
 
     features: int
     left_out: dict[str, int]

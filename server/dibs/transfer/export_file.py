@@ -14,7 +14,7 @@ from dibs_schema.refusals import InvalidInput
 
 
 def refuse_taken(target: Path, *, force: bool) -> None:
-    """Raise InvalidInput unless an export may be written to `target`: `force` allows to replace any regular file."""
+    """Raise InvalidInput unless an export may be written to `target`: `force` allows replacing any regular file."""
     refuse_irregular(target, "output", follow=False)
     if force or not target.exists() or is_export(read_regular(target, BEGINNING_LENGTH)):
         return
@@ -46,7 +46,7 @@ def save(written: IO[bytes], target: Path, *, force: bool) -> bool:
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is replaced or written, or None if there is no file."""
+    """Return a value that changes when a file is replaced or written, or None if there is no file."""
     try:
         found = path.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The issues of a GitHub repository, which `gh`, GitHub's own command, lists with its user's rights."""
+"""Lists the issues of a GitHub repository by GitHub's own command `gh`, with the rights of its user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN = 300
 def listed_issues(repository: str) -> Iterator[Path]:
     """Write all issues of `owner/name` or `host/owner/name` to a file, and remove it at the end.
 
-    Raises InvalidInput if the name is no such one, `gh` is not installed, or it cannot list them, with its own words.
+    Raises InvalidInput if the name is malformed, if `gh` is not installed, or with gh's own message if it fails.
     """
     if REPOSITORY.fullmatch(repository) is None:
         raise InvalidInput(f"--github {repository!r}: write owner/repo.", field="github")
@@ -49,7 +49,7 @@ def listed_issues(repository: str) -> Iterator[Path]:
 
 
 def _list_issues(gh: str, repository: str, fields: str, file: Path) -> str:
-    """Write the issues to a file, and return what gh says if it cannot. Raises InvalidInput if it takes too long."""
+    """Write the issues to a file, and return gh's error if it fails. Raises InvalidInput if it takes too long."""
     words = [gh, "issue", "list", "--repo", repository, "--state", "all", "--limit", str(MOST), "--json", fields]
     try:
         with file.open("wb") as output:
@@ -62,5 +62,5 @@ def _list_issues(gh: str, repository: str, fields: str, file: Path) -> str:
 
 
 def source_name(repository: str) -> str:
-    """Return the name of the list for references, which is the same however the repository is written."""
+    """Return the name of the list for references; it does not depend on how the repository's name is written."""
     return f"github:{repository.removeprefix('github.com/').lower()}"

@@ -34,11 +34,11 @@ class Outdated(Exception):  # noqa: N818 - an expected answer
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import: the backlog of a file, what the user decided, and what can be known before the transaction.
+    """One import: the backlog of a file, the user's options, and what is prepared before the transaction.
 
     New features are added under the name `by`. `source` is what the references belong to, which the user may have
-    `named`. With `update` it takes what differs, and with `force` also where that undoes work. `rows` are the features as
-    they will be stored, by their references.
+    `named`. With `update` it takes the differences, and with `force` even those that undo work. `rows` are the features
+    as they will be stored, by their references.
     """
 
     backlog: Backlog
@@ -149,6 +149,6 @@ def _any_taken(tx: Transaction, references: Sequence[str]) -> bool:
 
 
 def adopt(tx: Transaction, comparison: Comparison) -> None:
-    """Give the features of a version without sources the one that they were found to belong to."""
+    """Set the source of features that an older version imported without one."""
     for ids in batches(comparison.adopted):
         tx.run(_adopt, ids=ids, list=comparison.source)

@@ -1,4 +1,4 @@
-"""Export in place: says the states of features in the file that they were imported from; every other byte stays."""
+"""Export in place: writes the states of features into the file they were imported from; all other bytes stay."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _notes_of = (
 
 @dataclass(frozen=True, slots=True)
 class EditedInPlace:
-    """How many of a file's features are in the backlog, changed in the file, and have no field there for their state."""
+    """Counts of a file's features: in the backlog, changed in the file, and without a field there for their state."""
 
     known: int
     changed: int
@@ -57,7 +57,7 @@ class EditedInPlace:
 
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
-    """A file that was imported, and what its reader returns for it now."""
+    """A file that was imported, and its present contents as its reader returns them."""
 
     source: SourceFile
     form: Format
@@ -102,7 +102,7 @@ def _edited_format(source: SourceFile) -> Format:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the file in refusals of what it says."""
+    """Name the file in refusals of its contents."""
     try:
         yield
     except InvalidInput as refusal:
@@ -124,7 +124,8 @@ def _encoded(text: str, like: bytes) -> bytes:
 def states_of(tx: Transaction, backlog: Backlog, source: str, *, named: bool) -> list[State | None]:
     """Return the states of a file's features, None for those that are not in the project.
 
-    `source` is what their references belong to; unless the user has `named` it, another list may have them.
+    `source` is what their references belong to; unless the user has `named` it, the features may belong to another
+    list.
     """
     features = backlog.features
     sources = Sources.read(tx)

@@ -95,7 +95,7 @@ def _sum(parts: Iterable[Digest]) -> str:
 def write_copy(
     here: BulkTransaction, there: BulkTransaction, mark: Freeze, label: str, progress: Progress
 ) -> ProjectDigest:
-    """Replace the project in `there` by the one in `here`, under a mark, and compare both. Commits nothing.
+    """Replace the project in `there` by the project in `here`, under a mark, and compare both. Commits nothing.
 
     `label` names the target in messages. Raises DatabaseDamaged if the copy differs from its source.
     """
@@ -143,7 +143,7 @@ def _count(tx: BulkTransaction, table: Table) -> int:
 
 
 def clear(tx: BulkTransaction) -> None:
-    """Delete the project's rows in all tables except its row in `projects`."""
+    """Delete the project's rows in all tables except `projects`."""
     for table in reversed(TABLES):
         tx.run(delete(table).where(in_project(table)))
 

@@ -11,7 +11,7 @@ from dibs_schema.refusals import InvalidInput
 
 
 def quarantine(file: Path) -> Path:
-    """Copy a database's pages into a file next to it, and return that. A copy that is there stays as it is.
+    """Copy a database's pages into a file next to it, and return its path. An existing copy is not changed.
 
     The database is only read. Raises NotFound, DatabaseDamaged if SQLite cannot read all of it, ReadOnly.
     """

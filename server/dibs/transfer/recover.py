@@ -12,8 +12,9 @@ from dibs_schema.refusals import DatabaseDamaged
 def recover(file: Path) -> bool:
     """Put everything that the database has on disk, and allow writes again. Returns False if no failure was recorded.
 
-    The log is read anew, by its checksums, and written into the file. What the disk has lost was never acknowledged.
-    Raises Busy while a process has the file open, and DatabaseDamaged if a page is damaged or the disk fails again.
+    The log is read again, checked by its checksums, and written into the file. Whatever the disk lost was never
+    acknowledged. Raises Busy while a process has the file open, and DatabaseDamaged if a page is damaged or the disk
+    fails again.
     """
     file = file.resolve()
     mark = mark_of(file)

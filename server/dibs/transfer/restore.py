@@ -36,7 +36,7 @@ _rename = update(projects).where(_P.id == bindparam("project")).values(name=bind
 class Restored:
     """The result of a restore.
 
-    `aside` is the new name of what was at the target before; `released` lists the features whose claims ended.
+    `aside` is the new name of the file that was at the target before; `released` lists the features whose claims ended.
     """
 
     source: str

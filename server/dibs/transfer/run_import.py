@@ -1,4 +1,4 @@
-"""Runs an import against a database: in one transaction, or, if it is large, in parts that hold the write lock shortly."""
+"""Runs an import against a database: in one transaction, or, if large, in parts that hold the write lock briefly."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _discard(database: Database, name: str) -> None:
 
 
 def _parts(one: Import, comparison: Comparison) -> Iterator[JSONText]:
-    """Yield the new features in parts, as JSON: each after those that it depends on."""
+    """Yield the new features in parts, as JSON: each feature after its dependencies."""
     places = {feature.reference: place for place, feature in enumerate(comparison.new)}
     within = [[places[other] for other in one.dependencies if other in places] for one in comparison.new]
     heights = path_heights((place, other) for place, needed in enumerate(within) for other in needed)

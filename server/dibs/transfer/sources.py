@@ -55,7 +55,7 @@ def source_of(path: Path) -> str:
 
 
 def stored_reference(source: str, reference: str, taken: Mapping[str, object]) -> str:
-    """Return the reference to store: the one of the file, or with the source before it if another list has that.
+    """Return the reference to store: the file's own, or with the source as a prefix if another list uses it already.
 
     Raises InvalidInput if both are taken.
     """
@@ -67,17 +67,17 @@ def stored_reference(source: str, reference: str, taken: Mapping[str, object]) -
 
 
 def own_reference(reference: str, source: str | None) -> str:
-    """Return the reference within its source of a stored one."""
+    """Return a stored reference without its source: the one within the source."""
     return reference.removeprefix(f"{source}:") if source else reference
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The features of a project by their sources, and there by their own references.
+    """The features of a project by their sources, and within a source by their own references.
 
     `stored` has all features by their stored references, `ids` all ids, and `claimed` those of claimed features. The
-    source None has what versions without sources have imported. There a feature is also found by its category and name,
-    since those versions made references of places.
+    source None has the features imported by versions without sources. Such a feature is also found by its category and
+    name, since those versions made references from places in the file.
     """
 
     lists: Mapping[str | None, Mapping[str, Row]]
@@ -155,6 +155,6 @@ class Sources:
         )
 
     def gone(self, source: str, references: Collection[str]) -> list[str]:
-        """Return the references of a source that are not among those of the file; archived features do not count."""
+        """Return the references of a source that the file lacks; archived features do not count."""
         rows = self.lists.get(source, {})
         return [one for one, row in rows.items() if one not in references and row["status"] != Status.ARCHIVED]

@@ -1,4 +1,4 @@
-"""Take from a file what differs: texts, priority, dependencies, notes and states, never over a live claim."""
+"""Takes differences from a file: texts, priority, dependencies, notes and states, never over a live claim."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GIVEN_UP_FREELY = {Status.PASSING: {Status.ARCHIVED}, Status.NEEDS_HUMAN: {Statu
 
 
 class Kept(NamedTuple):
-    """A difference that stays, and why."""
+    """A difference that was not taken, and why."""
 
     difference: Difference
     reason: str
@@ -103,7 +103,7 @@ def take_differences(
 
 
 def _enter_status(tx: Transaction, number: int, here: Status, one: ImportedFeature, *, force: bool) -> bool:
-    """Give a feature the state of the file, unless that needs `force`. Returns whether it has it now."""
+    """Set a feature to its state in the file, unless that needs `force`. Returns whether it has that state now."""
     if here is one.status:
         return True
     if not force and one.status not in GIVEN_UP_FREELY.get(here, Status):

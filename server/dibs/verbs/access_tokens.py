@@ -47,7 +47,7 @@ def create_access_token(
 ) -> None:
     """Add an access token that expires after `lifetime` seconds, or never.
 
-    Raises InvalidInput if the project has or had one of that name: the events name it.
+    Raises InvalidInput if the project has or had a token of that name: events refer to tokens by name.
     """
     if tx.first(_exists, token=name) is not None:
         raise InvalidInput(
@@ -70,7 +70,7 @@ def rotate_access_token(tx: Transaction, name: str, digest: str, grace: float) -
 
 
 def revoke_access_token(tx: Transaction, name: str) -> None:
-    """End an access token, and the one before its last rotation. Raises NotFound if there is none of that name."""
+    """End an access token, and its former secret if that still works. Raises NotFound for an unknown name."""
     if not tx.run(_revoke, token=name) and tx.first(_exists, token=name) is None:
         raise _no_such(name, "exists")
 

@@ -77,7 +77,7 @@ def find_live(tx: Transaction, token: str) -> Row | None:
 
 
 def find_ended(tx: Transaction, token: str, feature: int | None = None) -> Row | None:
-    """Return what a diagnosis needs of the feature whose last claim that ended had that token, or None.
+    """Return the columns that a diagnosis needs, for the feature whose last ended claim had that token, or None.
 
     `feature` is its id, if that is known; else every feature of the project is read.
     """
@@ -87,15 +87,16 @@ def find_ended(tx: Transaction, token: str, feature: int | None = None) -> Row |
 
 
 def can_be_regained(ended: Row) -> bool:
-    """Return whether nobody has the feature since the end of a connection released its claim."""
+    """Return whether nobody has claimed the feature since the end of a connection released its claim."""
     return ended["status"] == Status.PENDING and ended["ended_by"] in tuple(ConnectionEnd)
 
 
 def adopt(tx: Transaction, holder: Holder, token: str, feature: int | None = None) -> Row | None:
     """Let the connection of `holder` renew and release the claim with that token, and return its feature.
 
-    A connection that lives keeps the claim: the one that made it, or another server with the same token. A claim that
-    the end of its connection released is regained. Returns None if the claim has ended. `feature` is its id, if known.
+    A live connection keeps the claim: the connection that made it, or another server with the same token. A claim that
+    was released by the end of its connection is regained. Returns None if the claim has ended. `feature` is its id, if
+    known.
     """
     live = find_live(tx, token)
     if live is None:
@@ -126,7 +127,7 @@ def refuse_other_claim(feature: int, name: str) -> NoReturn:
 
 
 def refuse_ended_claim(tx: Transaction, feature: int | None, token: str) -> NoReturn:
-    """Raise why the claim for which the server was started cannot go on: Forbidden after its outcome, else ClaimLost.
+    """Raise why the claim for which the server was started has ended: Forbidden after its outcome, else ClaimLost.
 
     `feature` is its feature, if that is known although others have claimed it since.
     """

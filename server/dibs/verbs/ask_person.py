@@ -83,7 +83,7 @@ def request_human_input(
 
 
 def asked(feature: int, detail: dict[str, Any]) -> Acknowledgement:
-    """Return the answer to a call that ended a claim until a person answers; `detail` is that of its event."""
+    """Return the answer to a call that ended a claim until a person answers; `detail` is the detail of its event."""
     question = detail.get("question")
     return Acknowledgement(
         id=feature,

@@ -60,7 +60,7 @@ _close_own = _close.where(_Q.asked_by == bindparam("asker"))
 
 
 def ask_user(tx: Transaction, by: str, wanted: list[Question], held_up: Sequence[int] = ()) -> Asked:
-    """Store questions until a person answers them. The features `held_up` are not handed out before that.
+    """Store questions until a person answers them. The features `held_up` cannot be claimed before that.
 
     Raises InvalidInput if two questions have the same header, and NotFound.
     """
@@ -159,7 +159,7 @@ def answer_about(tx: Transaction, by: str, feature: int, answers: dict[str, Any]
 
 
 def cancel_question(tx: Transaction, by: str, number: int, asker: str | None = None) -> Asked:
-    """Cancel a question, or only one that `asker` has asked. The features that wait for it are free.
+    """Cancel a question; with `asker`, only that agent's own. The features that wait for it are free.
 
     Raises NotFound, NotWaitingForHuman, and Forbidden if another agent has asked it.
     """

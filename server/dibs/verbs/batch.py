@@ -1,4 +1,4 @@
-"""A batch of features that is to be created, checked by itself before the transaction."""
+"""A batch of features to create, checked on its own before the transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 10
 class NewRow:
     """A feature as it will be stored, as far as that is known before the transaction: its `columns`, and its areas.
 
-    Other servers wait during a transaction, so texts are folded, and lists made JSON, before it.
+    Other servers wait during a transaction, so texts are folded and lists are serialized before it.
     """
 
     columns: dict[str, Any]
@@ -43,8 +43,8 @@ _GIVEN = {"category", "name", "description", "steps", "priority", "paths"}
 class Batch:
     """The entries of a batch, known by their places from 0.
 
-    `rows` has the valid entries as they will be stored, `within` the places that each of them depends on, and
-    `refused` the refusals of the others.
+    `rows` has the valid entries as they will be stored, `within` the places in the batch that each of them depends on,
+    and `refused` the refusals of the others.
     """
 
     entries: Sequence[NewFeature | InvalidEntry]

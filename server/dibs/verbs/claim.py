@@ -61,7 +61,7 @@ MOST_LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a claim of the next feature reads on a snapshot: the first claimable features, or why there is none.
+    """The reads of a claim of the next feature, on a snapshot: the first claimable features, or why there is none.
 
     `number` counts the looks of one call: the candidates of earlier ones were all claimed by others in the meantime.
     """
@@ -78,7 +78,7 @@ class Look:
 
 
 class ClaimOptions(TypedDict, total=False):
-    """Which feature to claim, if not one by its id: of a `category`, or to `resume` one, by `force` from others."""
+    """Which feature to claim, if not by id: the next in a `category`, or one to `resume`, with `force` from others."""
 
     category: str | None
     resume: bool
@@ -165,7 +165,7 @@ def claim_row(
 
 
 def _claim_next(tx: Transaction, category: str | None, parameters: dict[str, Any]) -> Any:
-    """Claim the first feature of the queue, or the first of the candidates if this call has looked for some."""
+    """Claim the first feature of the queue, or the first candidate if this call has looked for candidates."""
     look = _look_of(tx)
     if look is None:
         within = {} if category is None else {"category_": category}
@@ -195,7 +195,7 @@ def _look_again(tx: Transaction, category: str | None) -> None:
 
 
 def _claim_left(tx: Transaction, holder: Holder, parameters: dict[str, Any]) -> Any:
-    """Claim the feature that the agent name had claimed last, if that claim ended without a call and nobody followed."""
+    """Claim the feature that the agent name claimed last, if that claim ended without a call and no other followed."""
     feature = last_claim_of(tx, holder.name)
     if feature is None or last_holder(tx, feature) != holder.name:
         return None

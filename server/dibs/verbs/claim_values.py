@@ -1,4 +1,4 @@
-"""What the guarded updates of a claim set and count."""
+"""The values that the guarded updates of a claim set, and the claims that they count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _mine = features.alias("mine")
 
 
 def of_holder(table: FromClause) -> ColumnElement[bool]:
-    """Claimed by the parameter `holder`, through the connection `counted_session` unless that is NULL."""
+    """SQL condition: claimed by `holder`, through the connection `counted_session` unless that is NULL."""
     session: BindParameter[str] = bindparam("counted_session")
     return (table.c.claimed_by == bindparam("holder")) & ((table.c.claim_session == session) | session.is_(None))
 

@@ -148,7 +148,7 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force:
 
 
 def _continue_here(tx: Transaction, holder: Holder, here: list[Row]) -> Row | None:
-    """Return the row of the only claim of this connection, with its lease renewed. Raises AlreadyHolding for several."""
+    """Return the row of this connection's only claim, with its lease renewed. Raises AlreadyHolding for several."""
     first = here[0]
     if len(here) == 1:
         return claim_again(tx, holder, first["id"], first["claim_token"])
@@ -180,9 +180,9 @@ def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
 
 
 def is_of_another_session(holder: Holder, held: Row) -> bool:
-    """Return whether another connection that lives has the claim.
+    """Return whether another live connection has the claim.
 
-    It lives if it has renewed the lease lately, and its process, if that can be seen, has not ended.
+    It is live if it has renewed the lease lately and its process, if visible, has not ended.
     """
     session: str | None = held["claim_session"]
     if session is None or session == holder.session:

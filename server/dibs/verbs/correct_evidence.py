@@ -34,7 +34,7 @@ def correct_evidence(
     evidence: EvidenceFields | None,
     earlier: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the detail of the `earlier` pass with this claim, with its evidence replaced if other evidence is given."""
+    """Return the detail of the `earlier` pass with this claim. If other evidence is given, it replaces the evidence."""
     if evidence is None:
         return earlier
     before = tx.value(_stored_evidence, feature=feature) or {}

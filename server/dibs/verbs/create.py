@@ -55,9 +55,9 @@ def create_batch(
 ) -> Created:
     """Create all of `batch` or nothing, and return the ids in order.
 
-    With `once_by_name`, an entry with the category and name of a feature that is not archived stands for that
-    feature. With `partial`, the valid entries are created, each whole or not at all.
-    Raises the refusal of the only invalid entry, or InvalidInput if there are several.
+    With `once_by_name`, an entry with the category and name of an existing, unarchived feature refers to that feature.
+    With `partial`, the valid entries are created, each whole or not at all. Raises the refusal of the only invalid
+    entry, or InvalidInput if there are several.
     """
     ids, differing, first_of = find_existing(tx, batch) if once_by_name else ({}, [], {})
     missing = {place: one for place, one in batch.valid().items() if place not in ids and place not in first_of}
@@ -150,8 +150,9 @@ def insert_features(
 ) -> None:
     """Insert rows with the ids `numbers`, and their dependencies, counters and events.
 
-    Beside each row stand the columns that only the transaction knows. `statuses` has those of the existing features in
-    `edges`. Rows without a priority go to the end of the queue. The caller has refused too many dependencies.
+    Each row comes with the columns that only the transaction knows. `statuses` has the statuses of the existing
+    features in `edges`. Rows without a priority go to the end of the queue. The caller has refused too many
+    dependencies.
     """
     needs: dict[int, list[int]] = {number: [] for number in numbers}
     for one, other in edges:

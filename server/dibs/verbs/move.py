@@ -1,8 +1,8 @@
 """Move a feature in the queue: before another one, to the front, or to the end.
 
-Features of one priority are in the order of `place`. A feature that moves before another one gets its priority, and a
-place in the middle between it and the one before it. So a move writes one row. Only if there is no number in between,
-the places before it are spread first, which changes no order.
+Features of one priority are in the order of `place`. A feature that moves before another one gets that feature's
+priority, and a place halfway between it and its predecessor. So a move writes one row. Only if there is no number in
+between, the earlier places are spread first, which changes no order.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _spread = (
 
 
 def _to(priority: ColumnElement[int], skips: ColumnElement[int], is_there: ColumnElement[bool]) -> Update:
-    """Return the move to an end of the queue, unless the feature is there."""
+    """Return the statement that moves a feature to an end of the queue, unless it is there."""
     return (
         update(features)
         .where(this(), ~is_there)
@@ -115,7 +115,7 @@ def _to(priority: ColumnElement[int], skips: ColumnElement[int], is_there: Colum
 
 
 def _of_others(function: Any) -> ColumnElement[int]:
-    """The least or the greatest priority of all other features; that of the feature itself if there are none."""
+    """The least or the greatest priority of all other features; the feature's own if there are none."""
     above = _O.c.priority > literal_column(str(BELOW_EVERY_PRIORITY))
     return select(function(_O.c.priority)).where(*_others, above).scalar_subquery()
 
@@ -128,7 +128,7 @@ _to_end: dict[End, Update] = {
 
 
 def move_before(tx: Transaction, by: str, feature: int, before: int) -> Acknowledgement:
-    """Move a feature before another one, in any state, unless it is there. It loses the skips that the other has not.
+    """Move a feature before another one, in any state, unless it is there. Its skips are lowered to those of the other.
 
     Raises NotFound, and InvalidInput if both are the same.
     """
@@ -166,7 +166,7 @@ def _acknowledge(tx: Transaction, by: str, feature: int, row: Row | None, **wher
 
 
 def _make_room(tx: Transaction, feature: int, before: int) -> None:
-    """Spread the places of the features before another one: so many that they get the least distance."""
+    """Spread the places of the features before another one: as many features as it takes to get the least distance."""
     top = tx.value(_place_of_anchor, before=before)
     for most in (SPREAD * 4**times for times in count()):
         bottom = tx.value(_beyond, feature=feature, before=before, most=most)

@@ -161,7 +161,7 @@ def mark_passing(
 def _require(
     tx: Transaction, feature: int, token: str, evidence: EvidenceFields | None, verified: Verified | None
 ) -> None:
-    """Raise InvalidInput, VerificationNeeded or NotVerified if a live claim's pass lacks what the project requires."""
+    """Raise InvalidInput, VerificationNeeded or NotVerified if a live claim's pass lacks a project requirement."""
     settings = tx.project.settings
     runs_command = settings.verify_command != ""
     if settings.require_evidence == "off" and not runs_command:
@@ -197,7 +197,7 @@ def mark_failing(
     token: str | None = None,
     evidence: EvidenceFields | None = None,
 ) -> Acknowledgement:
-    """End a claim as failed, or report that a passing feature is broken. Of the evidence only the usage is recorded.
+    """End a claim as failed, or report that a passing feature is broken. Only the usage in the evidence is recorded.
 
     A `token` must be valid: a late report on a lost claim says nothing about a later pass.
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.

@@ -23,7 +23,7 @@ def get_settings(tx: Transaction) -> ProjectSettings:
 
 
 def unknown_setting(name: str) -> InvalidInput:
-    """Return the refusal of a setting that does not exist, which lists those that do."""
+    """Return the refusal for an unknown setting, which lists the known ones."""
     known = ", ".join(ProjectSettings.model_fields)
     return InvalidInput(f"There is no setting {name[:60]}. The settings are {known}.", field="name")
 

@@ -47,12 +47,12 @@ def release(
 ) -> Acknowledgement:
     """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
-    By force, and if that is given, only the claim that was `seen` is released: the one that began then.
+    With `force` and `seen`, only the claim that began at the `seen` time is released.
 
-    Without a token, a feature that nobody has claimed is as the caller wants it: nothing changes, and the answer says
-    so. A release counts as no attempt if a dependency of the feature has become unmet.
+    Without a token, releasing an unclaimed feature changes nothing, and the answer says so. A release counts as no
+    attempt if a dependency of the feature has become unmet.
 
-    Raises NotFound, ClaimLost, TokenRequired, and InvalidInput if the feature has another claim than the one seen.
+    Raises NotFound, ClaimLost, TokenRequired, and InvalidInput if the feature's claim is not the seen one.
     """
     by = holder_of(tx, feature, token) or by
     row, most = None, tx.project.settings.max_attempts

@@ -33,7 +33,7 @@ class Repaired:
 
 
 def _set(column: Column[Any]) -> Update:
-    """Return the statement that sets a column which still has the value that the audit found."""
+    """Return the statement that sets a column, provided it still has the value that the audit found."""
     kept = bindparam("kept", type_=Integer)
     return (
         update(features)

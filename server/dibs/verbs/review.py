@@ -29,7 +29,7 @@ _reject = _passing.values({F.status: literal(Status.STUCK), **NO_PASS})
 def approve(tx: Transaction, by: str, feature: int) -> Acknowledgement:
     """Confirm a pass, whoever made it, and end its recheck.
 
-    Raises NotFound, and InvalidInput if the feature waits for neither.
+    Raises NotFound, and InvalidInput if it awaits neither a confirmation nor a recheck.
     """
     confirmed = tx.run(confirmation, feature=feature, by=by) > 0
     rechecked = end_recheck(tx, feature)

@@ -1,7 +1,8 @@
 """Import many features in several short transactions, which together are all or nothing.
 
-The features are staged in parts, which nobody else reads. One short statement publishes the import: it gets its ids, and
-from then on any process may add its parts, one in a transaction. What is never published is discarded.
+The features are staged in parts, which nobody else reads. One short statement publishes the import: the import gets its
+ids, and from then on any process may add its parts, each in one transaction. An import that is never published is
+discarded.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _newest_references = (
 
 
 class StagedFeature(NamedTuple):
-    """A feature as a part has it: its place in the import from 0, its columns and areas, its state, and its notes.
+    """A feature as stored in a part: its place in the import from 0, its columns and areas, its state, and its notes.
 
     It depends on those at the places `within` the import, which come before it in the parts, and on features `here`.
     `height` is that of its critical path when the whole import is there.
@@ -90,7 +91,7 @@ class StagedPart(TypedDict):
 
 
 def state_columns(tx: Transaction, status: str, archived_from: str | None) -> dict[str, Any]:
-    """Return the columns that say the state of an imported feature."""
+    """Return the columns that store the state of an imported feature."""
     passing = Status.PASSING in (status, archived_from)
     return {
         "status": status,

@@ -63,10 +63,10 @@ def change(
 ) -> Acknowledgement:
     """Change `texts` (category, name, description, steps, priority, paths), archive, restore or retry.
 
-    One call records one event for each kind of change. Texts are changed only if the feature is in the version that was
-    `seen`, if that is given. Raises NotFound, AlreadyClaimed if a claimed feature is to be
-    archived, and InvalidInput if there is no change, if the feature has another version, or for a retry of a feature that
-    is neither stuck nor in its back-off.
+    One call records one event for each kind of change. If `seen` is given, texts are changed only if the feature still
+    has that version. Raises NotFound, AlreadyClaimed if a claimed feature is to be archived, and InvalidInput if there
+    is no change, if the feature has another version, or for a retry of a feature that is neither stuck nor in its
+    back-off.
     """
     if not texts and archived is None and not retry:
         raise InvalidInput(
@@ -119,7 +119,7 @@ def _refuse_stale(tx: Transaction, feature: int) -> NoReturn:
 
 
 def _dependents(status: str) -> str | None:
-    """Return what an archive or a restore to this status means for the dependents."""
+    """Return how an archive, or a restore to this status, changes the dependents."""
     if status == Status.PASSING:
         return None
     return NO_LONGER_BLOCKS if status == Status.ARCHIVED else BLOCKS_AGAIN

@@ -1,4 +1,4 @@
-"""One attempt of an agent at a feature: the worktree, the command, what follows its success, and the outcome."""
+"""One attempt of an agent at a feature: the worktree, the command, the --then command, and the outcome."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Attempt:
     # -- before the command -----------------------------------------------------------------------
 
     async def _prepare(self) -> None:
-        """Go on with the attempt that a killed loop has left, or begin a new one. Raises Unworkable."""
+        """Continue the attempt that a killed loop has left, or begin a new one. Raises Unworkable."""
         loop, record = self.loop, self.state.record
         if record is not None and await self._is_mine(record):
             await loop.say(f"{self.state.agent}: goes on with {self._title}")
@@ -98,7 +98,7 @@ class Attempt:
             await loop.say(f"{self.state.agent}: the worktree has no submodules: {notice}")
 
     async def _is_mine(self, record: Record) -> bool:
-        """Return whether a record is that of this very claim, which was resumed, and its worktree is whole."""
+        """Return whether a record belongs to this very claim, which was resumed, and its worktree is intact."""
         if (record.feature, record.attempt) != (self.feature.id, self.feature.attempts):
             return False
         events = (await self.loop.backlog.history(self.feature.id, limit=20)).events
@@ -112,7 +112,7 @@ class Attempt:
     # -- after the command ------------------------------------------------------------------------
 
     async def _finish(self, built: Built | None) -> None:
-        """End the claim as the command has ended. Raises Unworkable, and Busy if the database stays locked."""
+        """End the claim with the outcome of the command. Raises Unworkable, and Busy if the database stays locked."""
         end = await self.commands.end_of_claim()
         if end is not None:
             await self._accept(end, built)
@@ -161,7 +161,7 @@ class Attempt:
         return evidence
 
     async def _accept(self, end: End, built: Built | None) -> None:
-        """Respect an outcome that the command has recorded itself, or that the claim was lost."""
+        """Accept an outcome that the command has recorded itself, or the loss of the claim."""
         if not end.is_own:
             await self._end("lost", "the claim was lost, so the command was ended", built)
             return
@@ -213,5 +213,5 @@ class Attempt:
 
 
 def kept(worktree: Worktree) -> str:
-    """Return how a worktree that stays is named to a person."""
+    """Return the description of a kept worktree for a person."""
     return f"{worktree.folder} (branch {worktree.branch})"

@@ -93,7 +93,7 @@ def work(command: tuple[str, ...], *, init: bool, **given: Any) -> None:
 
 
 def _can_be_found(program: str, folder: Path, *, in_worktree: bool) -> bool:
-    """Return whether a program can be started. One in a worktree is known only when that is made."""
+    """Return whether a program can be started. A program in a worktree is known only after the worktree is made."""
     if Path(program).name != program:
         return in_worktree or shutil.which(folder / program) is not None
     return shutil.which(program) is not None

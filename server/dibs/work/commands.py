@@ -1,4 +1,4 @@
-"""The commands of one attempt: that which builds the feature, and that which follows its success."""
+"""The commands of one attempt: the command that builds the feature, and the --then command."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class End:
 
 @dataclass(slots=True)
 class Built:
-    """What the command has done. `late` says why it was ended."""
+    """The result of the command. `late` says why it was ended early."""
 
     status: int
     seconds: float
@@ -158,7 +158,7 @@ class Commands:
         return None if logs is None else logs / f"{self._feature.id}-{self._feature.attempts}-{self._state.agent}.log"
 
     async def then(self, built: Built | None) -> str | None:
-        """Run the command of --then, one at a time, unless that has been done. Returns what went wrong."""
+        """Run the --then command, one at a time, unless it has run already. Returns what went wrong, or None."""
         loop, options = self._loop, self._loop.options
         if options.then is None or (built is None and self._state.attempt.phase == "merged"):
             return None

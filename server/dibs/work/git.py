@@ -15,7 +15,7 @@ PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMO
 
 
 class GitError(Exception):
-    """Git refused; the text is its own."""
+    """Git failed; the text is git's own message."""
 
 
 def environment() -> dict[str, str]:
@@ -24,7 +24,7 @@ def environment() -> dict[str, str]:
 
 
 async def git(folder: Path, *arguments: str) -> str:
-    """Run git in a folder, and return what it prints. It ends by itself if the caller is cancelled. Raises GitError."""
+    """Run git in a folder, and return what it prints. A cancellation does not stop git. Raises GitError."""
     return await uninterrupted(asyncio.to_thread(_run, folder, arguments))
 
 

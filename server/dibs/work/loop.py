@@ -1,4 +1,4 @@
-"""The loop: agents that claim features while there is work, and the ends of all of them."""
+"""The loop: agents that claim features while there is work, and how they end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ELSEWHERE_PAUSE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person has asked for. `folder` is where commands run without worktrees; times are in seconds."""
+    """The options that a person has given. `folder` is where commands run without worktrees; times are in seconds."""
 
     name: str
     agents: int
@@ -73,7 +73,7 @@ class Loop:
         self._last: Idle | None = None
 
     async def run(self) -> int:
-        """Run the agents until there is no work for them, and return the exit status. Raises what stopped the loop."""
+        """Run the agents until there is no work for them, and return the exit status. Raises the loop's error."""
         states = [AgentState(self.options.state, self.options.name, one + 1) for one in range(self.options.agents)]
         numbers = [one for one in ENDING if signal.getsignal(one) is not signal.SIG_IGN]
         try:
@@ -111,7 +111,7 @@ class Loop:
             task.cancel()
 
     async def _work(self, state: AgentState) -> None:
-        """Be one agent. An error of one ends them all."""
+        """Run one agent. An error of one agent ends all of them."""
         try:
             if self._signal is None:
                 await self._claim_and_build(state)
@@ -146,7 +146,7 @@ class Loop:
             await Attempt(self, state, answer).run()
 
     async def _give_up(self, state: AgentState) -> None:
-        """Give back what an agent of an earlier, larger loop has left."""
+        """Release the claim that an agent of an earlier, larger loop has left."""
         try:
             await state.open()
             if state.record is not None:
@@ -158,7 +158,7 @@ class Loop:
             state.close()
 
     async def _watch(self) -> None:
-        """Let attempts look when an event may have ended their claims."""
+        """Make attempts check their claims when an event may have ended them."""
         while True:
             with suppress(Refusal):
                 async for event in self.backlog.follow():
@@ -171,7 +171,7 @@ class Loop:
 
     @asynccontextmanager
     async def one_then(self) -> AsyncIterator[int]:
-        """Hold the lock under which commands of --then run, also those of other loops, and yield its descriptor."""
+        """Hold the lock that --then commands of all loops share, and yield its descriptor."""
         async with self._then:
             await self._then_file.take(None)
             try:
@@ -180,7 +180,7 @@ class Loop:
                 unlock(self._then_file.descriptor)
 
     async def clear(self, state: AgentState) -> None:
-        """Remove what a killed loop has left of an attempt whose claim is gone."""
+        """Remove the remains of an attempt of a killed loop whose claim is gone."""
         assert state.record is not None, "the caller has asked"
         passed = False
         with suppress(NotFound):

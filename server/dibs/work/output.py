@@ -1,4 +1,4 @@
-"""The output of commands: every line with the agent and the feature, and the end of it for reports."""
+"""The output of commands: every line is labelled with agent and feature, and the end is kept for reports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _written(data: bytes) -> bool:
 
 
 class Output:
-    """The output of one command: to the screen, with a prefix for each line, or to a log file as it is."""
+    """The output of one command: to the screen, with a prefix for each line, or unchanged to a log file."""
 
     def __init__(self, screen: Screen, prefix: str, log: Path | None) -> None:
         self._screen = screen
@@ -75,7 +75,7 @@ class Output:
             await self._screen.write(b"".join(self._prefix + line.rstrip(b"\r") + b"\n" for line in lines))
 
     async def close(self) -> None:
-        """Write the last line, also if it has no end."""
+        """Write the last line, even if it has no line end."""
         if self._log is not None:
             with suppress(OSError):
                 self._log.close()

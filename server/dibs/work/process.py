@@ -21,7 +21,7 @@ DESCRIPTION = {126: "cannot be executed", 127: "was not found"}
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command, where it runs, and what it gets."""
+    """A command, its folder, its environment and its input."""
 
     line: Sequence[str]
     folder: Path
@@ -32,7 +32,7 @@ class Command:
 
 
 class Running(asyncio.SubprocessProtocol):
-    """A command that runs. Its end is the process's own: children that hold its output open do not delay it."""
+    """A running command. It ends when its own process ends: children that keep its output open do not delay that."""
 
     def __init__(self, output: Output) -> None:
         self.ended = asyncio.get_running_loop().create_future()
@@ -115,7 +115,7 @@ class Running(asyncio.SubprocessProtocol):
         await self.finish()
 
     async def finish(self) -> int:
-        """End what is left of the group, take the rest of the output, and return the exit status."""
+        """End the rest of the group, read the rest of the output, and return the exit status."""
         kill_group(self.pid)
         await self.ended
         with suppress(TimeoutError):  # a child with a session of its own may have the output open for ever

@@ -1,4 +1,4 @@
-"""How the loop gets on: its pauses after rate limits, and its summary."""
+"""The progress of the loop: its pauses after rate limits, and its summary."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BackOff:
         return self._until - now
 
     def succeeded(self) -> None:
-        """Begin with short pauses again."""
+        """Return to short pauses after a success."""
         self._times = 0
 
     async def wait(self) -> None:
@@ -45,7 +45,7 @@ class BackOff:
 
 @dataclass(slots=True)
 class Summary:
-    """What the loop has done."""
+    """The summary of what the loop has done."""
 
     began: float = field(default_factory=time.monotonic)
     outcomes: Counter[str] = field(default_factory=Counter)

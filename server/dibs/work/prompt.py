@@ -1,4 +1,4 @@
-"""The prompt: one file, which belongs to its readers. `dibs work --init` writes the first text."""
+"""The prompt: one file, which its user may edit. `dibs work --init` writes the first text."""
 
 from __future__ import annotations
 

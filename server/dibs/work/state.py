@@ -1,4 +1,4 @@
-"""What an agent of the loop is at, on disk: after a kill the next loop goes on from there."""
+"""The state of each agent of the loop, on disk: after a kill, the next loop continues from there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Phase = Literal["planned", "running", "built", "merged"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The attempt that an agent is at."""
+    """An agent's current attempt."""
 
     feature: int
     attempt: int
@@ -122,7 +122,7 @@ class AgentState:
         self._file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let another loop have the agent."""
+        """Release the agent, so that another loop can have it."""
         self._lock.close()
 
 

@@ -1,4 +1,4 @@
-"""What a command's output says of the tokens and the money that it used."""
+"""Reads from a command's output how many tokens and how much money it used."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Repository:
         return None
 
     async def take_up(self, one: Worktree) -> bool:
-        """Return whether a worktree of a process that was killed is whole, after the locks that it left were removed."""
+        """Remove the locks that a killed process left in a worktree, and return whether the worktree is intact."""
         try:
             own = Path(await git(one.folder, "rev-parse", "--absolute-git-dir"))
             common = Path(await git(one.folder, "rev-parse", "--path-format=absolute", "--git-common-dir"))

@@ -1,4 +1,4 @@
-"""Store access tokens as digests, and in each event the name of the one by which its caller came."""
+"""Store access tokens as digests, and in each event the name of the access token that its caller used."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -12,7 +12,7 @@ NAME = "SQLite"
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """Check for the bug by which a checkpoint that races a writer can lose committed pages.
 
-    Source: https://www.sqlite.org/wal.html#walresetbug (3.7.0 to 3.51.2, but for 3.44.6 and 3.50.7).
+    Source: https://www.sqlite.org/wal.html#walresetbug (3.7.0 to 3.51.2, except 3.44.6 and 3.50.7).
     """
     return (3, 7, 0) <= version < (3, 51, 3) and version not in {(3, 44, 6), (3, 50, 7)}
 

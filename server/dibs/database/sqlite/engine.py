@@ -125,7 +125,7 @@ class SQLite(Engine):
         return project
 
     def _refuse_shown_name(self, connection: Connection, name: str) -> None:
-        """Raise InvalidInput if `name` is what people see of the project without a name, and no project has it."""
+        """Raise InvalidInput if `name` is only the displayed name of the unnamed project, and no project has it."""
         if name == UNNAMED or name != shown_project(UNNAMED, str(self.path)) or find_project(connection, name)[0]:
             return
         if find_project(connection, UNNAMED)[0]:
@@ -208,7 +208,7 @@ class SQLite(Engine):
         return None
 
     def _is_disturbed(self, at_rest: tuple[int, int] | None) -> bool:
-        """Return whether others have opened or written the file since it was opened on the assumption that nobody else was using it."""
+        """Return whether others have used the file since it was opened on the assumption that nobody else did."""
         return at_rest is not None and at_rest != self._size_and_time()
 
     @contextmanager

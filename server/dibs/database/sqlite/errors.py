@@ -81,7 +81,7 @@ def unopened(path: Path, error: OSError) -> Refusal:
 
 
 def _input_or_output(path: Path) -> Refusal:
-    """Return the refusal for a failed read or write: a full disk (under 1 MiB free), a read-only one, or a bad one."""
+    """Return the refusal for a failed read or write: a disk that is full (under 1 MiB free), read-only or bad."""
     if shutil.disk_usage(path.parent).free < 1024 * 1024:
         return _FULL.of(path)
     return unwritable(path, "its file system is read-only") if _is_read_only(path) else _UNREADABLE.of(path)

@@ -25,7 +25,7 @@ def at_rest(file: Path) -> str:
 
 
 def refuse_foreign(file: Path) -> None:
-    """Raise InvalidInput if a file is another program's database, and DatabaseDamaged if it is none. Changes nothing."""
+    """Raise InvalidInput for another program's database, DatabaseDamaged for any other file. Changes nothing."""
     if not file.exists() or not file.stat().st_size:
         return
     library = driver()

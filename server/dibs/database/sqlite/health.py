@@ -151,7 +151,7 @@ def _references(connection: Connection) -> HealthCheck:
 
 
 def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
-    """Yield the places of a table's invalid values, a few of them."""
+    """Yield the places of a few invalid values in a table."""
     keys = [column.name for column in table.primary_key]
     texts = [column for column in table.c if isinstance(column.type, (String, JSON))]
     names = ", ".join([*keys, *(column.name for column in texts)])

@@ -12,7 +12,7 @@ from dibs.platform.file_identity import FileId, file_at, file_of
 
 
 def mark_of(database: Path) -> Path:
-    """Return the path of the mark that a sync of the database has failed."""
+    """Return the path of the file that marks a failed sync of the database."""
     return Path(f"{database}.unsynced")
 
 
@@ -24,12 +24,11 @@ class LogSync:
     that may be lost. A checkpoint syncs the log before it copies from it, and the log begins anew only after a
     checkpoint that copied and synced everything: a commit that is no longer in the log is in the database, on disk.
 
-    A sync that fails is never repeated: the kernel may have dropped what it could not write, and reports that once to each
-    descriptor. The commit is visible and may be lost in a power cut. So every process stops writing, for which a mark
-    beside the database stands, until `dibs doctor --recover` has put everything that is visible on disk.
-    proof/model/commits.pml has the order of these steps.
-    Sources: https://www.sqlite.org/wal.html#ckpt, https://www.sqlite.org/pragma.html#pragma_synchronous, fsync(2);
-    https://wiki.postgresql.org/wiki/Fsync_Errors.
+    A sync that fails is never repeated: the kernel may have dropped what it could not write, and reports that once to
+    each descriptor. The commit is visible and may be lost in a power cut. So a marker file beside the database stops
+    all processes from writing, until `dibs doctor --recover` has put everything that is visible on disk.
+    proof/model/commits.pml has the order of these steps. Sources: https://www.sqlite.org/wal.html#ckpt,
+    https://www.sqlite.org/pragma.html#pragma_synchronous, fsync(2); https://wiki.postgresql.org/wiki/Fsync_Errors.
     """
 
     def __init__(self, database: Path, log: bytes) -> None:

@@ -48,7 +48,7 @@ class WriterQueue:
             self.close()  # the file was deleted or replaced: other writers queue at another one
 
     def leave(self) -> None:
-        """Let the next writer in, at the last of as many calls as there were of `enter`."""
+        """Let the next writer in, once `leave` was called as often as `enter`."""
         self._entered = max(self._entered - 1, 0)
         if not self._entered and self._descriptor is not None:
             unlock(self._descriptor)

@@ -1,4 +1,4 @@
-"""What a client that renders MCP Apps sees besides: the page, the link to it at the overview's tool, and its own tools.
+"""What a client that renders MCP Apps sees in addition: the page, the overview tool's link to it, and the page's tools.
 
 The module imports little, since the server loads it before it answers `initialize`.
 """
@@ -41,7 +41,7 @@ def may_answer(role: Role) -> bool:
 
 
 def with_app(listed: Any, role: Role) -> Any:
-    """Return a list of tools or resources as a client sees it that renders the page."""
+    """Return a list of tools or resources for a client that renders the page."""
     if not is_offered(role):
         return listed
     if isinstance(listed, types.ListResourcesResult):

@@ -112,7 +112,7 @@ class Watch:
         self._wanted.set()
 
     def leave(self, audience: Audience) -> None:
-        """Notify the audience no longer. Without any audience, polling stops."""
+        """Stop notifying the audience. Without any audience, polling stops."""
         if audience in self._audiences:
             self._audiences.remove(audience)
         audience.pending.clear()

@@ -40,7 +40,7 @@ async def serve_http(
     """Serve clients on that socket until a signal arrives, and return the exit status. Print the URL on standard error.
 
     Without `authentication` nobody is asked who they are. A call that waits for work is answered as soon as the servers
-    are closing. Requests to other paths are for the application `beside`, if there is one.
+    are closing. Requests to other paths go to the application `beside`, if there is one.
     """
     url = url_of(listening, "http" if exposure.tls is None else "https")
     if exposure.public is not None:

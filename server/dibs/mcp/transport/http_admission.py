@@ -1,4 +1,4 @@
-"""Which HTTP requests reach the server: to its names, of a known path and principal, whole in time, within the limits."""
+"""Decides which HTTP requests reach the server: by host, path, principal, time and limits."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Admission:
             body.release()
 
     async def _authenticate(self, scope: Scope) -> Principal | None:
-        """Let the scope say who sends the request, and return it. Raises Denied if nobody is proven, or too often."""
+        """Record the sender in the request's scope, and return it. Raises Denied if unproven, or above the rate."""
         if self._authentication is None:
             return None
         principal = await self._authentication.principal(scope)
@@ -80,7 +80,7 @@ class Admission:
         return principal
 
     async def _serve(self, sessions: Sessions, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, but no longer than its access token works: a stream may last for hours."""
+        """Serve a request until its access token stops working: a stream may last for hours."""
         if self._authentication is None:
             await sessions.serve(scope, receive, send)
             return
@@ -97,7 +97,7 @@ class Admission:
 
 
 class _Answer:
-    """The answer to a request, which is ended if its access token has ended."""
+    """The answer to a request. It ends when the request's access token ends."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -150,7 +150,7 @@ def _examine(request: Request, body: Body, sessions: Sessions) -> None:
 
 
 def _user(principal: Principal) -> AuthenticatedUser:
-    """Return a principal as the SDK knows it, which lets a session be used by the one that began it alone."""
+    """Return a principal in the SDK's form. The SDK lets only the principal that began a session use it."""
     client = f"{principal.project}\n{principal.name}"
     claims = {"iss": principal.issuer} if principal.issuer is not None else None
     return AuthenticatedUser(AccessToken(token="", client_id=client, scopes=[], subject=principal.agent, claims=claims))

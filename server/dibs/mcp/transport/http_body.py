@@ -1,4 +1,4 @@
-"""The bodies of HTTP requests: how long they may be, alone and together, and how long they may take."""
+"""Receives the bodies of HTTP requests, within limits for their size, their total size, and their time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Bodies:
         self._in_flight += size
 
     def give_back(self, size: int) -> None:
-        """Count bytes of a body no longer."""
+        """Stop counting bytes of a body."""
         self._in_flight -= size
 
 
@@ -113,7 +113,7 @@ class Body:
         return receive_body
 
     def release(self) -> None:
-        """Count the body no longer."""
+        """Stop counting the body."""
         self._bodies.give_back(self._taken)
 
 

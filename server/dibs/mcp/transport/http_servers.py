@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """The servers over one database. `first` is that of the process's own settings; it serves requests without a token."""
+    """The servers over one database. `first` has the process's own settings; it serves requests without a token."""
 
     def __init__(self, first: DibsServer, settings: Settings) -> None:
         self.closing = first.closing

@@ -29,7 +29,7 @@ MOST_SESSIONS: Final = 1_000
 class Sessions(StreamableHTTPSessionManager):
     """All open sessions of one server. `lease` is for how many seconds a claim lives after a call about it.
 
-    `all_sessions` are those of all servers of the process, with these from their start on.
+    `all_sessions` holds the sessions of all servers of the process, these included.
     """
 
     def __init__(self, server: Server[Any], lease: float, all_sessions: Sequence[Sessions]) -> None:

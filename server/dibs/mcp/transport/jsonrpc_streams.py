@@ -106,7 +106,7 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
                 return SessionMessage(message)
 
     def end(self, within: float) -> None:
-        """End the input now, and the wait for open requests in `within` seconds or earlier, if that was set before."""
+        """End the input now. Stop waiting for open requests after `within` seconds, or at an earlier deadline."""
         self._closing.set()
         self._lines.close()
         deadline = asyncio.get_running_loop().time() + within

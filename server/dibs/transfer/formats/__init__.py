@@ -1,7 +1,8 @@
 """Reads the backlogs of other tools. Each format is one module, and a file's content selects the format.
 
-To add a format, write a module with the two functions of `Format` and list it in `FORMATS`. `read` makes an `Entry` of
-each feature in the file, reports what it maps, keeps as text and leaves out, and returns what `assemble` makes of them.
+To add a format, write a module with the two functions of `Format` and list it in `FORMATS`. `read` makes an `Entry` for
+each feature in the file, reports what it maps, keeps as text or leaves out, and returns the backlog that `assemble`
+makes of the entries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes a backlog of the entries that a reader has found: what all formats share, and the limits of a feature."""
+"""Turns the entries of a reader into a backlog: the steps that all formats share, within the limits of a feature."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def assemble(
 
 
 def _name(entry: Entry, report: Report) -> None:
-    """Give an entry the name, the description and the category that it lacks, of what it has."""
+    """Derive a missing name, description or category of an entry from its other fields."""
     if not entry.name and not entry.description:
         raise InvalidInput(f"{entry.path} has no text of its own; give it a name or a description.", field=entry.path)
     if not entry.name:
@@ -118,7 +118,7 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def _cut(text: str, limit: int, what: str, report: Report) -> str:
-    """Return the text within the limit, and report `what` if that cuts it."""
+    """Truncate the text to the limit, and report `what` if it was longer."""
     if len(text) <= limit:
         return text
     report.as_text(f"{what} was cut from {len(text):,} to {limit:,} characters")
@@ -208,7 +208,7 @@ def _priorities(entries: Sequence[Entry], report: Report) -> list[int]:
 
 
 def _ranks(entries: Sequence[Entry]) -> list[int]:
-    """Return the place of each entry's phase: by its number if all have one, else as the file names them first."""
+    """Return the rank of each entry's phase: by its number if all have one, else by first appearance in the file."""
     names = [str(entry.phase) for entry in entries if entry.phase is not None]
     phases = list(dict.fromkeys(names))
     numbers = {name: int(found[0][:9]) for name in phases if (found := _NUMBER.search(name))}
@@ -221,7 +221,7 @@ def _ranks(entries: Sequence[Entry]) -> list[int]:
 def _warn_of_priorities(
     entries: Sequence[Entry], references: Sequence[str], dependencies: Sequence[Sequence[str]], report: Report
 ) -> None:
-    """Warn if most dependencies have a later place in the queue than what depends on them."""
+    """Warn if most dependencies come later in the queue than the features that depend on them."""
     given = {one: entry.priority for one, entry in zip(references, entries, strict=True) if entry.priority is not None}
     pairs = [
         (given[reference], given[other])

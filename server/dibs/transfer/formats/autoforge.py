@@ -30,7 +30,9 @@ def rows(connection: Any, report: Report) -> list[dict[str, Any]]:
     if {"project_id", "unmet_dependencies"} & {*present}:
         raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
     if "id" not in present or not {"name", "description"} & {*present}:
-        raise InvalidInput("its table `features` has no id, or neither name nor description: this is not an AutoForge database.")
+        raise InvalidInput(
+            "its table `features` has no id, or neither name nor description: this is not an AutoForge database."
+        )
     chosen = [column for column in COLUMNS if column in present]
     found = connection.execute(f"SELECT {', '.join(chosen)} FROM features ORDER BY id").fetchall()  # noqa: S608 - our own names
     for column in present:

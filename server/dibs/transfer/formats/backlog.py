@@ -1,4 +1,4 @@
-"""What all formats share: the file that they read, the backlog that they return, and the report of the mapping."""
+"""The types that all formats share: the file that they read, the backlog that they return, and the mapping report."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ REPORT_LINES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the user decides about reading a file.
+    """The user's options for reading a file.
 
     `statuses` gives unknown status words, in snake case, a meaning. `drop_unknown` leaves out dependencies on features
-    that the file does not have. With `highest_first` a larger priority is more urgent. Of a file with several lists, `tag`
-    names one. With `subtasks_as_features` subtasks are features instead of steps.
+    that the file does not have. With `highest_first` a larger priority is more urgent. `tag` selects one list of a file
+    with several lists. With `subtasks_as_features` subtasks are features instead of steps.
     """
 
     statuses: Mapping[str, Status] = field(default_factory=dict)
@@ -78,7 +78,9 @@ class SourceFile:
             return self.content.decode(encoding)
         except UnicodeDecodeError as error:
             if encoding == "utf-16":
-                raise InvalidInput("it has a UTF-16 byte order mark but is not valid UTF-16; save it as UTF-8.") from error
+                raise InvalidInput(
+                    "it has a UTF-16 byte order mark but is not valid UTF-16; save it as UTF-8."
+                ) from error
             # The codec removes a byte order mark before it counts.
             before = error.object[: error.start]
             line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
@@ -126,10 +128,10 @@ class Backlog:
     """The backlog in a file, with its features in the file's order, and the report of the mapping.
 
     `format` names the format. `source` is what the file says its references belong to (a branch, a tag, the folder of a
-    spec), or None if only its path tells. `project` is the `backlog_id` of the project that exported the file: there, the
-    references are the numbers of features. `unknown` lists the status words that were not understood, `mapped` the fields
-    and words that were imported, and as what, `texts` what became text, and was perhaps cut, and `ignored` what was left
-    out, and why. Each line ends with a count. `warnings` are sentences about the whole file.
+    spec), or None if only its path identifies it. `project` is the `backlog_id` of the project that exported the file:
+    there, the references are the numbers of features. `unknown` lists the status words that were not understood,
+    `mapped` the fields and words that were imported, and as what, `texts` what became text and may be truncated, and
+    `ignored` what was left out, and why. Each line ends with a count. `warnings` are sentences about the whole file.
     """
 
     format: str
@@ -154,15 +156,15 @@ class Report:
         self._warnings: list[str] = []
 
     def unknown(self, what: str) -> None:
-        """Count a status word that nobody has given a meaning."""
+        """Count a status word whose meaning is unknown."""
         self._unknown[what] += 1
 
     def mapped(self, source: str, target: str) -> None:
-        """Count a field or value that was imported as `target`; one that keeps its name is reported by that alone."""
+        """Count a field or value that was imported as `target`. If the names are equal, only one name is reported."""
         self._mapped[source if source == target else f"{source} -> {target}"] += 1
 
     def as_text(self, what: str) -> None:
-        """Count a field that became text in the description, or a text that was cut."""
+        """Count a field that became text in the description, or a text that was truncated."""
         self._texts[what] += 1
 
     def ignored(self, what: str) -> None:

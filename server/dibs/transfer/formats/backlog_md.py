@@ -112,7 +112,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _statuses(folder: Folder) -> dict[str, Status]:
-    """Return the meaning of the statuses of the settings that are not known in every file: the last one is passing."""
+    """Return the meanings of the configured statuses that are not common words: the last status means passing."""
     name = next(name for name in CONFIG if (folder.path / name).is_file())
     listed = folder.read(name, lambda text: parse_settings(text.split("\n"))).get("statuses")
     words = [word for word in listed if isinstance(word, str)] if isinstance(listed, list) else []

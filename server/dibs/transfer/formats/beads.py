@@ -111,7 +111,7 @@ def read(document: Any, file: SourceFile) -> Backlog:
 
 
 def _is_issue(value: Mapping[str, Any], report: Report) -> bool:
-    """Return whether a record is an issue to import, and report why it is not."""
+    """Return whether a record is an issue to import; if not, report why."""
     kind = str(value.get("_type", "header" if "_schema" in value else "issue"))
     reason = (
         f"a record of the kind {kind}, which is no issue" if kind != "issue" else SKIPPED.get(str(value.get("status")))
@@ -124,7 +124,7 @@ def _is_issue(value: Mapping[str, Any], report: Report) -> bool:
 
 
 def _let_epics_wait(issues: Sequence[Issue], entries: Sequence[Entry], report: Report) -> None:
-    """Let each epic wait for its issues, which are the work, unless one of them waits for the epic."""
+    """Let each epic wait for its issues, which contain the work, unless one of them waits for the epic."""
     needs = {entry.reference: [one.reference for one in entry.dependencies] for entry in entries}
     children: dict[str, list[str]] = {}
     for issue in issues:

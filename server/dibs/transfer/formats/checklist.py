@@ -1,4 +1,4 @@
-"""The grammar of Markdown checklists: list items with a box, the headings above them, and what stands below them."""
+"""The grammar of Markdown checklists: list items with a box, the headings above them, and the text below them."""
 
 from __future__ import annotations
 

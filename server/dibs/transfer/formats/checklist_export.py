@@ -1,7 +1,7 @@
 """Exports as a Markdown checklist. Each item ends with a comment, which holds what is not shown as text.
 
-Lines of texts are indented below their item. In them a backslash stands before `- ` at the beginning, which else begins a
-step, and before `<!--`, so that no text of an agent can hide what follows it.
+Lines of texts are indented below their item. In these lines, a backslash precedes a leading `- `, which would begin a
+step, and `<!--`, so that no agent's text can hide what follows.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def recognizes(file: SourceFile) -> bool:
 def read(file: SourceFile) -> Backlog:
     """Return the items with a box, in the order of the file. Raises InvalidInput."""
     if len(file.content) > MOST_BYTES:
-        raise InvalidInput(f"it is larger than {MOST_BYTES // 1_000_000} MB, which is too large for a checklist; split it.")
+        raise InvalidInput(
+            f"it is larger than {MOST_BYTES // 1_000_000} MB, which is too large for a checklist; split it."
+        )
     text = file.text().replace("\r\n", "\n")
     path = file.path.resolve()
     placed = next((one for one in DIALECTS if one.path and one.path.search(path.as_posix())), None)
@@ -73,7 +75,7 @@ class _Reader:
         self._steps: list[Step] = []
 
     def add(self, item: Item, above: str | None = None) -> None:
-        """Add the item, and the items below it: in a plain checklist as its steps. `above` is the text of its parent."""
+        """Add the item and the items below it, in a plain checklist as its steps. `above` is the text of its parent."""
         number, tags, text = self._split(item)
         if not text:
             self._report.ignored("a box without a text")
@@ -94,7 +96,7 @@ class _Reader:
         self._steps.append(Step(place, entry, parallel="P" in tags))
 
     def put_in_order(self) -> None:
-        """Let tasks follow one after the other: phase by phase, within one those without `[P]`, and parents at the end.
+        """Make tasks sequential: phase by phase, within a phase the tasks without `[P]`, and parents at the end.
 
         Where a file marks no task with `[P]`, it does not say that tasks of one phase depend on each other.
         """
@@ -119,7 +121,7 @@ class _Reader:
         )
 
     def _leave_out_later_ones(self) -> None:
-        """Leave out dependencies that a text names against the order of the tasks: together they would be a cycle."""
+        """Leave out dependencies named in texts that contradict the order of the tasks: they would form a cycle."""
         seen: set[str | int | None] = set()
         for step in self._steps:
             later = [
@@ -131,7 +133,7 @@ class _Reader:
             seen.add(step.entry.reference)
 
     def _phase(self, number: str | None, item: Item) -> int:
-        """Return the place of the phase: of the first part of the number, or of the heading."""
+        """Return the rank of the phase, by the first part of the number or by the heading."""
         key: object = item.headings[:1]
         if self._dialect.dotted:
             key = number.partition(".")[0] if number else next(reversed(self._phases), None)
@@ -148,7 +150,7 @@ class _Reader:
         return number, tags, one_line(text) or ""
 
     def _entry(self, item: Item, text: str) -> Entry:
-        """Return the entry of an item, but for its number and what follows from that."""
+        """Return the entry of an item, without its number and the fields that depend on the number."""
         entry = Entry(path=f"line {item.line}", name=text, status=self._marks[item.mark])
         if entry.status is Status.ARCHIVED:
             entry.archived_from = Status.PENDING
@@ -196,6 +198,6 @@ class _Reader:
 
 
 def _above(number: str) -> list[str]:
-    """Return the numbers above one in its tree, the nearest first: 2.1 and 2 for 2.1.3."""
+    """Return the ancestors of a number, the nearest first: 2.1 and 2 for 2.1.3."""
     parts = number.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]

@@ -1,4 +1,4 @@
-"""Says in a Markdown checklist which items are done, and changes nothing but the character in their boxes."""
+"""Marks in a Markdown checklist which items are done; only the characters in the boxes change."""
 
 from __future__ import annotations
 

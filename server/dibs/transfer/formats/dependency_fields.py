@@ -1,4 +1,4 @@
-"""The fields for dependencies: ids, names, positions, or the words of what a feature waits for."""
+"""Reads the fields for dependencies: ids, names, positions, or words that say what a feature waits for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dibs_schema.refusals import InvalidInput
 def read_dependencies(features: Sequence[FeatureFields], entries: Sequence[Entry], report: Report) -> None:
     """Add the dependencies that the file lists to the entries, unchecked.
 
-    What a feature is blocked by may also be words, such as `waiting for the key`: they become its last failure if the
-    file calls it blocked, else text in its description. Raises InvalidInput for a value that is no id.
+    The field for blockers may also contain words, such as `waiting for the key`. They become the feature's last failure
+    if the file calls it blocked, else text in its description. Raises InvalidInput for a value that is not an id.
     """
     known = {fold(name) for entry in entries for name in (entry.reference, entry.name) if name}
     for fields, entry in zip(features, entries, strict=True):
@@ -39,7 +39,7 @@ def _unless_boolean(field: SourceField) -> SourceField | None:
 
 
 def _listed(field: SourceField, known: set[str]) -> Iterator[Dependency]:
-    """Yield the dependencies of a list, or of a string with commas, which may be in a name, too."""
+    """Yield the dependencies in a list, or in a string with commas; a name may also contain commas."""
     if isinstance(field.value, list):
         for index, item in enumerate(field.value):
             path = f"{field.path}[{index}]"

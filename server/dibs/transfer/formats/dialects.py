@@ -21,8 +21,9 @@ MARKS: Final[Mapping[str, Status]] = {
 class Dialect:
     """How one tool writes its checklists.
 
-    `path` and `content` tell a file of the tool. `number` matches the number at the beginning of a task; `dotted` says that
-    its first part is the phase, which else is the heading. A dialect without numbers has steps instead of nested tasks.
+    `path` and `content` recognize a file of the tool. `number` matches the number at the beginning of a task; `dotted`
+    says that its first part is the phase; otherwise the heading is. A dialect without numbers has steps instead of
+    nested tasks.
     """
 
     name: str

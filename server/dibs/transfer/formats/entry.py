@@ -10,7 +10,7 @@ from dibs_schema.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """What the file calls a dependency, and where: an id, a name, or its place in the list from 0 as a number."""
+    """A dependency as the file names it, and where: an id, a name, or as a number its place in the list from 0."""
 
     reference: str | int
     path: str
@@ -18,13 +18,13 @@ class Dependency:
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One entry, in clean text of any length; `assemble` completes it, cuts what is too long, and says so.
+    """One entry, in clean text of any length; `assemble` completes it, and truncates and reports what is too long.
 
     `path` is its place in the file (`features[3]`, `line 12`). `reference` is its id in the file, or None: then its
-    category and name identify it. An entry has a name or a description, or is refused. `phase` is what the file calls
-    the phase, week or milestone that it belongs to; phases follow one after the other. A `blocked` entry is pending while
-    one of its dependencies is, else stuck. `texts` are titled texts without a place of their own, for the end of the
-    description. Of an entry that was `archived_from` another state, that state counts once it is restored.
+    category and name identify it. An entry without a name and a description is refused. `phase` is what the file calls
+    the phase, week or milestone that it belongs to; phases follow one after the other. A `blocked` entry is pending
+    while one of its dependencies is, else stuck. `texts` are titled texts without a place of their own, for the end of
+    the description. If an entry was `archived_from` another state, it returns to that state when it is restored.
     """
 
     path: str

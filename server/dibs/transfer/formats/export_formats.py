@@ -14,7 +14,7 @@ from dibs.transfer.formats.json_export import write_feature_list, write_prd
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """How a format is written, and the end of the names of files that have it unless they say otherwise."""
+    """How a format is written, and the file-name ending that selects it by default."""
 
     write: Write
     is_json: bool = True
@@ -31,7 +31,7 @@ FORMATS: Final = {
 
 
 def format_of(name: str | None, output: Path | None) -> ExportFormat:
-    """Return the named format, else the one that the name of the file asks for, else the default."""
+    """Return the named format, else the format for the ending of the file's name, else the default."""
     if name is not None:
         return FORMATS[name]
     if output is not None and output.name == "prd.json":

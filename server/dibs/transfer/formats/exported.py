@@ -1,4 +1,4 @@
-"""What an export says of a project and of each feature: one table of fields for writing and reading."""
+"""The contents of an export, for a project and for each feature: one table of fields for writing and reading."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Header:
 
     @property
     def source(self) -> str:
-        """The source of the features in every other project."""
+        """The source that the features have in every other project."""
         return f"dibs {self.backlog}"
 
     @classmethod

@@ -106,13 +106,13 @@ def _text(field: SourceField) -> str | None:
 
 
 def _if_short(field: SourceField, limit: int) -> str | None:
-    """Return the text of a field that stands in for a missing one, if it is short enough."""
+    """Return the text of a field that replaces a missing one, if it is short enough."""
     found = one_line(field.value)
     return found if found and len(found) <= limit else None
 
 
 def _default_priorities(features: Sequence[FeatureFields], entries: Sequence[Entry], report: Report) -> None:
-    """In a file that uses words, a feature without a priority is medium; else its position counts."""
+    """Set missing priorities: medium in a file whose priorities are words, else the position in the file."""
     worded = any(snake(str(one.get("priority"))) in words.PRIORITY_WORDS for one in features)
     for entry in (entry for entry in entries if entry.priority is None):
         report.mapped("no priority", f"{words.MEDIUM}, medium" if worded else "position in the file")

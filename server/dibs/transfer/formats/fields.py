@@ -21,7 +21,7 @@ LONGEST_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class RawFeature:
-    """One feature as the file has it: its path in the file, its fields, and the name of the group around it.
+    """One feature as it is in the file: its path there, its fields, and the name of the group around it.
 
     `phase` is the name of a group that comes before or after others.
     """
@@ -64,7 +64,7 @@ class FeatureFields:
 
     @property
     def empty(self) -> bool:
-        """Whether no field has a value."""
+        """True if no field has a value."""
         return not self._fields
 
     def get(self, name: str) -> Any:
@@ -88,7 +88,7 @@ class FeatureFields:
                 yield found
 
     def forget(self, names: Iterable[str]) -> None:
-        """Leave fields out of the report of unmapped ones: something else reports them."""
+        """Exclude fields from the report of unmapped fields: they are reported elsewhere."""
         for name in names:
             self._unmapped.pop(name, None)
 

@@ -16,7 +16,7 @@ MOST_FILES: Final = 20_000
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether there is a folder at the path, as far as it can be told."""
+    """Return whether there is a folder at the path; False if that cannot be found out."""
     try:
         return path.is_dir()
     except OSError:

@@ -34,7 +34,7 @@ ABOUT_THE_TOOL: Final = "it is about the tool"
 
 
 def _keys(value: Any) -> list[str]:
-    """Return the keys of issues, which stand in one column, with commas, or in several."""
+    """Return the keys of issues, which are in one column, separated by commas, or in several columns."""
     return [key.strip() for one in strings(value) for key in one.split(",") if key.strip()]
 
 
@@ -61,11 +61,11 @@ class Issue(Record):
     blocks: Keys = Field([])
 
     def known_status(self) -> str | None:
-        """Return the word for the state, which has any name in these tools."""
+        """Return the word for the state; in these tools a state may have any name."""
         return self.status
 
     def discussion(self) -> list[str]:
-        """Return the comments, as far as the tool exports them."""
+        """Return the comments, if the tool exports them."""
         return []
 
 

@@ -39,7 +39,7 @@ def _fields(feature: ExportedFeature) -> dict[str, Any]:
 
 
 def _story(feature: ExportedFeature) -> dict[str, Any]:
-    """Return a feature with ids as strings, as others write them, and a status only if `passes` does not say it."""
+    """Return a feature with ids as strings, as other tools write them, and a status only if `passes` is not enough."""
     story = {**_fields(feature), "id": str(feature["id"]), "notes": join_texts(feature.get("notes", []))}
     if "dependencies" in story:
         story["dependencies"] = list(map(str, story["dependencies"]))
@@ -49,7 +49,7 @@ def _story(feature: ExportedFeature) -> dict[str, Any]:
 
 
 def join_texts(texts: Sequence[str]) -> str:
-    """Return notes or steps as one text: a single one as it is, several as a list."""
+    """Return notes or steps as one text: a single text unchanged, several as a list."""
     if len(texts) == 1 and not texts[0].startswith(_BULLET):
         return texts[0]
     return "\n".join(_BULLET + text.replace("\n", "\n  ") for text in texts)

@@ -19,7 +19,7 @@ from dibs_schema.refusals import InvalidInput
 
 
 class JsonTool(Protocol):
-    """What the module of a tool offers whose files are JSON."""
+    """The interface of a module for a tool whose files are JSON."""
 
     def recognizes(self, document: Any) -> bool:
         """Check whether the tool wrote the document."""
@@ -160,7 +160,7 @@ def _is_feature(member: dict[str, Any]) -> bool:
 
 
 def _lists_in(member: dict[str, Any], group: _Group) -> list[str]:
-    """Return the names of the lists of features in an object. In a group, such as a phase, they may be texts, or none."""
+    """Return the names of the lists of features in an object. In a group, they may have strings, or be empty."""
     in_group = group.kind in words.GROUPS
     containers = [name for name in member if snake(name) in words.CONTAINERS]
     groups = [name for name in member if in_group and snake(name) in words.GROUPS]

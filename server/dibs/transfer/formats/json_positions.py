@@ -1,4 +1,4 @@
-"""Parses JSON together with the positions of its values, so that one value can be replaced and the rest stay as it is."""
+"""Parses JSON together with the positions of its values, so that one value can be replaced and the rest kept."""
 
 from __future__ import annotations
 

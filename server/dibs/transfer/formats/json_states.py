@@ -1,4 +1,4 @@
-"""Says the states of features in the JSON file that they were imported from, and changes nothing else in it."""
+"""Writes the states of features into the JSON file that they were imported from, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from dibs_schema.status import Status
 def edit(file: SourceFile, features: Sequence[ImportedFeature], states: Sequence[State | None]) -> tuple[str, int]:
     """Return the text with the states, and the number of features that differ from before.
 
-    `features` are what the file's reader returned; one whose state is None stays as it is.
-    Raises InvalidInput for files of tools that are only read, or if the result would be another document in all else.
+    `features` are what the file's reader returned; one whose state is None stays as it is. Raises InvalidInput for
+    files of tools that are only read, or if anything but the states would change.
     """
     text = file.text()
     document = parse_located(text)
@@ -45,7 +45,7 @@ def edit(file: SourceFile, features: Sequence[ImportedFeature], states: Sequence
 
 
 def _entries(document: Any, file: SourceFile) -> list[dict[str, Any]]:
-    """Return the objects of the document that the reader makes features of, in its order."""
+    """Return the objects of the document that become features, in the reader's order."""
     tool = next((one for one in TOOLS if one.recognizes(document)), None)
     if tool is task_master:
         tags = task_master.chosen_tags(document, file.options.tag)
@@ -84,7 +84,7 @@ def _among(entry: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[str, A
 
 
 def _flag(value: Any, *, wanted: bool) -> bool | int | str:
-    """Return the boolean in the form that the file has for it: true, 1, "yes" or "true"."""
+    """Return the boolean in the form that the file uses: true, 1, "yes" or "true"."""
     if isinstance(value, bool):
         return wanted
     if isinstance(value, int):

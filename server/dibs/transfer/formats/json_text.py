@@ -1,4 +1,4 @@
-"""JSON and JSON Lines as text: parsed, with the place of what is wrong, and the records in them."""
+"""Parses JSON and JSON Lines, with the place of any error, and finds the records in them."""
 
 from __future__ import annotations
 
@@ -96,5 +96,5 @@ def records_of(document: Any, key: str | None = None) -> Iterator[tuple[str, dic
 
 
 def first_records(document: Any, key: str | None = None) -> list[dict[str, Any]]:
-    """Return the objects among the first members, by which a format is known."""
+    """Return the objects among the first members, which identify a format."""
     return [value for _, value in islice(_places(document, key), 20) if isinstance(value, dict)]

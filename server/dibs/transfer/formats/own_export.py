@@ -1,4 +1,4 @@
-"""Reads the exports of Dibs. Unlike the lists of others they are read by the letter: nothing has to be guessed."""
+"""Reads the exports of Dibs. Unlike other tools' lists they are read literally: nothing has to be guessed."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _dumped(value: BaseModel | dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _status(one: _Feature, report: Report) -> Status:
-    """Return the status, which `passes` says alone, or must not contradict. Nobody has claimed a feature of a file."""
+    """Return the status. `passes` alone implies it, or must not contradict it. No feature in a file is claimed."""
     said = Status.PASSING if one.passes else Status.PENDING
     if one.status in (None, said):
         return said

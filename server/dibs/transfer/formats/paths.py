@@ -1,4 +1,4 @@
-"""The files that a feature changes, as the texts and fields of other tools name them."""
+"""Finds the files that a feature changes in the texts and fields of other tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINES = re.compile(r":\d+(?:[-:]\d+)?$")
 
 
 def quoted_paths(texts: Iterable[str], report: Report) -> list[str]:
-    """Return the paths that stand in back quotes in the texts."""
+    """Return the paths in back quotes in the texts."""
     quoted = (_LINES.sub("", one) for text in texts for one in _QUOTED.findall(text))
     return usable_paths((one for one in quoted if _is_path(one)), report)
 
@@ -37,7 +37,7 @@ def _is_path(text: str) -> bool:
 
 
 def usable_paths(paths: Iterable[str], report: Report) -> list[str]:
-    """Return the paths that can be a feature's, as many as fit; report the others as left out."""
+    """Return the paths that are valid for a feature, as many as fit; report the others as left out."""
     found: list[str] = []
     for given in dict.fromkeys(paths):
         try:

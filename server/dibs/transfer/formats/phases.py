@@ -1,4 +1,4 @@
-"""Tasks that follow one after the other, as dependencies: few for each task, however many come before it."""
+"""Turns a sequence of tasks into dependencies: few for each task, however many tasks come before it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MOST_FOUND: Final = 200
 
 
 def places_in(root: Path) -> list[Path]:
-    """Return the places in a folder where a backlog is, at most `MOST_FOUND`; symbolic links are left out."""
+    """Return at most `MOST_FOUND` places in a folder that have a backlog; symbolic links are left out."""
     found: dict[Path, None] = {}
     for path in (one for place in PLACES for one in sorted(root.glob(place))):
         if path.is_symlink() or not (path.is_file() or (path / "tasks").is_dir()):

@@ -1,7 +1,7 @@
-"""Records: what one tool writes for one entry, as a table of its fields.
+"""Records: the fields that one tool writes for one entry, as a table.
 
-A field of a record is named for the field of `Entry` that it becomes, and its alias is the tool's name for it. A field that
-becomes something else says what in its description. Fields that a record does not have become text.
+A field of a record is named for the field of `Entry` that it becomes, and its alias is the tool's name for it. The
+description of any other field says what the field becomes. Fields that a record does not have become text.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ Priority = Annotated[int | None, BeforeValidator(_priority)]
 class Record(BaseModel):
     """What a tool writes for one entry.
 
-    `STATUSES` has the tool's own status words, in snake case; other words mean what they mean in every file. `LEFT_OUT`
-    has the fields that are left out, and why.
+    `STATUSES` has the tool's own status words, in snake case; other words have their common meaning. `LEFT_OUT` has the
+    fields that are left out, and why.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -105,9 +105,7 @@ class Record(BaseModel):
             return cls.model_validate(value)
         except ValidationError as error:
             place = ".".join([path, *(shown(str(part)) for part in error.errors()[0]["loc"])])
-            raise InvalidInput(
-                f"{place} has the wrong type for this format.", field=place
-            ) from None
+            raise InvalidInput(f"{place} has the wrong type for this format.", field=place) from None
 
     def entry(self, path: str, report: Report, options: ReadOptions) -> Entry:
         """Return the entry at `path` of the file, and report each field that has a value."""
@@ -147,7 +145,7 @@ def add_text(entry: Entry, title: str, found: str, report: Report) -> None:
 
 
 def set_status(entry: Entry, word: str, own: Mapping[str, Status], report: Report, options: ReadOptions) -> None:
-    """Give an entry the status that a word means: for the tool, for the user, or in every file. Else it is pending."""
+    """Set an entry's status from a word, by the tool's, the user's or the common meaning; without one it is pending."""
     status, entry.blocked = own.get(words.snake(word)), False
     if status is None and (found := status_word(word, options.statuses)):
         status, entry.blocked = found.status, found.blocked
@@ -163,7 +161,7 @@ def set_status(entry: Entry, word: str, own: Mapping[str, Status], report: Repor
 def assemble_records(
     name: str, entries: Sequence[Entry], report: Report, options: ReadOptions, *, source: str | None = None
 ) -> Backlog:
-    """Return the backlog of a file as `assemble` does; where some entries have a priority, the others are medium."""
+    """Return the backlog of a file as `assemble` does. If some entries have a priority, the others are medium."""
     if any(entry.priority is not None for entry in entries):
         for entry in (one for one in entries if one.priority is None):
             entry.priority = words.MEDIUM
@@ -172,7 +170,7 @@ def assemble_records(
 
 
 def add_dependents(entries: Sequence[Entry], blocks: Iterable[Iterable[str]], report: Report) -> None:
-    """Let the entries that each of the others blocks depend on it; `blocks` has their references, entry by entry."""
+    """Make the entries that an entry blocks depend on it; `blocks` has their references for each entry."""
     by_reference = {entry.reference: entry for entry in entries}
     for entry, blocked in zip(entries, blocks, strict=True):
         for reference in blocked:

@@ -17,7 +17,7 @@ TEXT_KEY = "text-"
 
 
 def references_of(entries: Sequence[Entry]) -> list[str]:
-    """Return each entry's id, or one made of its category and name: a new place in the file does not change it.
+    """Return each entry's id, or an id made from its category and name, which does not depend on its place in the file.
 
     The entries have categories and names. Raises InvalidInput if two have the same id.
     """
@@ -53,8 +53,8 @@ def dependencies_of(
     """Return each entry's dependencies by reference, without duplicates.
 
     A dependency is named by an id, by a name that only one entry has, by its place from 0 as a number, or, if it has no
-    id, by its place from 1 as text. With `drop_unknown`, any other is left out and reported.
-    Raises InvalidInput for an unknown dependency, one of an entry on itself, or a cycle.
+    id, by its place from 1 as text. With `drop_unknown`, unknown dependencies are left out and reported. Raises
+    InvalidInput for an unknown dependency, an entry that depends on itself, or a cycle.
     """
     known = _names(entries, references)
     graph: dict[str, dict[str, Dependency]] = {}

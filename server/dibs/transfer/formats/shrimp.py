@@ -30,7 +30,7 @@ CHANGED: Final = ("TO_MODIFY", "CREATE")
 
 
 class RelatedFile(BaseModel):
-    """A file that a task has to do with."""
+    """A file that is related to a task."""
 
     path: str
     kind: str = Field(CHANGED[0], alias="type")

@@ -26,7 +26,7 @@ _NEEDS_WRITING: Final = (8, 14)
 
 
 class Tool(Protocol):
-    """What the module of a tool offers."""
+    """The interface of a module for a tool whose file is a SQLite database."""
 
     TABLES: frozenset[str]
 
@@ -34,7 +34,7 @@ class Tool(Protocol):
         """Return what the database holds. Raises InvalidInput."""
 
     def backlog(self, found: Any, report: Report, file: SourceFile) -> Backlog:
-        """Return the backlog of what `rows` returned. Raises InvalidInput."""
+        """Return the backlog in the rows that `rows` returned. Raises InvalidInput."""
 
 
 Found = tuple[Tool, Any]
@@ -61,11 +61,11 @@ def read(file: SourceFile) -> Backlog:
 
 
 def _in_place(path: Path, driver: ModuleType, report: Report, *, is_wal: bool) -> Found | None:
-    """Read the file in its place, or return None if SQLite would have to create files next to it.
+    """Read the file in place, or return None if SQLite would have to create files next to it.
 
-    Even when opened read-only, SQLite leaves `-wal` and `-shm` files next to a database in WAL mode. Without a log
-    the database file is complete, and is opened as immutable. With a log and its index it is opened as usual. A log
-    without an index is in use by no process, so a copy is safe.
+    Even when opened read-only, SQLite leaves `-wal` and `-shm` files next to a database in WAL mode. Without a log the
+    database file is complete, and is opened as immutable. With a log and its index it is opened as usual. No process
+    uses a log without an index, so a copy is safe.
     """
     log, index = _with_suffix(path, "-wal"), _with_suffix(path, "-shm")
     mode = "mode=ro"

@@ -1,4 +1,4 @@
-"""The state of a feature as an export in place writes it, and the replacements that say it in the text of a file."""
+"""The state of a feature for an export in place, and the replacements that write it into the text of a file."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ class State:
         return Status.PASSING in (self.status, self.archived_from)
 
     def notes_after(self, text: str) -> str:
-        """Return a text of notes, and after it those that it lacks, each on lines of its own."""
+        """Return a text of notes, followed by the notes that it lacks, each on separate lines."""
         new = [note for note in dict.fromkeys(self.notes) if f"\n{note}\n" not in f"\n{text}\n"]
         return "\n".join((*([text] if text else []), *new))

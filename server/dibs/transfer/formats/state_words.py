@@ -1,4 +1,4 @@
-"""The words in which a file says the states of its features, so that an export in place uses them too."""
+"""The words that a file uses for the states of its features, so that an export in place can use them too."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StateWords:
         self._capitals = bool(counted) and all(word.isupper() for word in counted)
 
     def word(self, status: Status) -> str:
-        """Return the file's own word for a status, else the opposite of one of its words, else a common one."""
+        """Return the file's own word for a status, else the opposite of one of its words, else a common word."""
         if self._by_status[status]:
             return self._by_status[status][0]
         if status is Status.NEEDS_HUMAN and self._by_status[Status.STUCK]:

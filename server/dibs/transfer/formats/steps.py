@@ -43,7 +43,7 @@ def _steps_of(field: SourceField, report: Report) -> list[str] | None:
 
 
 def _titled(field: SourceField, report: Report) -> list[str]:
-    """Return the steps of one member of an object, such as `unit` or `command`, with its name before them."""
+    """Return the steps of one member of an object, such as `unit` or `command`, preceded by its name."""
     name = shown(field.name)
     if isinstance(field.value, list):
         return [f"{name}: {step}" for item in field.value if (step := _step(item, name, report))]

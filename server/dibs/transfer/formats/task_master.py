@@ -123,7 +123,7 @@ class _Reader:
                 self.report.ignored(f"{lost} of a subtask, which is a step: `--subtasks features` imports it")
 
     def _as_features(self, entry: Entry, task: Task, subtasks: list[tuple[str, Any]], prefix: str) -> None:
-        """Add subtasks as features: each waits for what its task waits for, and the task for those that no other needs."""
+        """Add subtasks as features. Each waits for its task's dependencies; the task waits for the final subtasks."""
         added: list[Entry] = []
         for path, value in subtasks:
             subtask, one = self._entry(path, value, "")
