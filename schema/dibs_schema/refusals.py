@@ -127,7 +127,11 @@ class UnmetDependencies(Refusal, code="unmet_dependencies"):
 
 
 class NotVerified(Refusal, code="not_verified"):
-    """The project's verify command has failed or cannot run, or its proof is outdated. The claim stays."""
+    """The project's verify command has not succeeded. The claim stays.
+
+    Its detail `cause` is `failed`; `cannot_run`, where nothing that the caller builds can help; or `changed`, if what the
+    command proved may no longer hold, and the same call runs it again.
+    """
 
 
 class WouldCycle(Refusal, code="would_cycle"):

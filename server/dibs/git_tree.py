@@ -14,20 +14,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
+"""Variables by which a hook of git names its own repository."""
 _OWN = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "advice.addEmbeddedRepo=false")
 """No program of the repository runs for it, but for its filters."""
+
+
+def unbound_environment() -> dict[str, str]:
+    """Return this process's environment without what ties git to one repository."""
+    return {name: value for name, value in os.environ.items() if name not in PLACES}
 
 
 def git_tree(folder: Path, seconds: float) -> str | None:
     """Return the id of the tree, or None outside a repository, without git, or if git takes longer than `seconds`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     with suppress(OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        top, index, objects = _git(
-            folder,
-            environment,
-            seconds,
-            *("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-path", "index", "--git-path", "objects"),
-        ).splitlines()
+        absolute = ("rev-parse", "--path-format=absolute")
+        top, index, objects = (  # one at a time, since a path may have line breaks
+            _git(folder, environment, seconds, *absolute, *what).removesuffix("\n")
+            for what in (("--show-toplevel",), ("--git-path", "index"), ("--git-path", "objects"))
+        )
         with tempfile.TemporaryDirectory(prefix="dibs-tree-") as own:
             place = Path(own)
             if Path(index).exists():

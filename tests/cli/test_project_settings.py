@@ -45,13 +45,18 @@ def test_definitions_of_done_are_set_one_at_a_time(person: Shell) -> None:
     assert shown(person, "done_when") == {"API": "tested", "web": "web works"}
     person.json("settings", "done_when", "", "--category", "web")
     assert shown(person, "done_when") == {"API": "tested"}
+    person.json("settings", "done_when", '{"web": "tested", "api": "tested"}')
+    person.json("settings", "done_when", "reviewed", "--category", "API")
+    assert shown(person, "done_when") == {"web": "tested", "API": "reviewed"}
     person.json("settings", "done_when", '{"core": "built"}')
     assert shown(person, "done_when") == {"core": "built"}
     ended = person.dibs("settings", "done_when", "built")
     assert (ended.returncode, "JSON object" in ended.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("agent", [{"CLAUDE_CODE_SESSION_ID": "4c1f"}, {"DIBS_ROLE": "coder"}], ids=str)
+@pytest.mark.parametrize(
+    "agent", [{"CLAUDE_CODE_SESSION_ID": "4c1f"}, {"DIBS_ROLE": "coder"}, {"DIBS_CLAIM": "t"}], ids=str
+)
 @pytest.mark.parametrize("what", ["true", "--allow"])
 def test_an_agents_shell_sets_no_verify_command(person: Shell, agent: dict[str, str], what: str) -> None:
     """In the shell of an agent the command is neither set nor allowed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -85,3 +86,15 @@ def test_an_export_has_no_verification(person: Shell) -> None:
     (person.folder / "forged.json").write_text(json.dumps(exported))
     assert person.dibs("import", "forged.json").returncode != 0
     assert "verification" in person.json("show", "1")
+
+
+def test_the_command_has_no_claim_and_no_repository_of_its_caller(person: Shell) -> None:
+    """The verify command inherits neither the agent's claim nor the variables by which git names a repository."""
+    person.json("settings", "verify_command", "env > seen; git rev-parse --show-toplevel > top")
+    subprocess.run(["git", "init", "--quiet", str(person.folder)], check=True)
+    elsewhere = {"DIBS_TOKEN": "", "GIT_DIR": str(person.folder / "no-such"), "GIT_WORK_TREE": "/"}
+    agent = replace(person, settings={**person.settings, **elsewhere})
+    assert agent.dibs("pass", "1", "--evidence", "looked").returncode == 0
+    names = {line.partition("=")[0] for line in (person.folder / "seen").read_text().splitlines()}
+    assert not names & {"DIBS_CLAIM", *elsewhere}
+    assert Path((person.folder / "top").read_text().strip()) == person.folder.resolve()

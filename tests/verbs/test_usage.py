@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import bindparam, update
 
 from dibs.database import Database
 from dibs.queries.get import get_by_id
@@ -10,7 +11,10 @@ from dibs.verbs import outcome, verify
 from dibs_schema.evidence import EvidenceFields
 from dibs_schema.operations import Operations, read_arguments
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.tables import features
 from verbs.stage import add, is_sound, journal, named, rule, take
+
+_verified = update(features).values(evidence=bindparam("proof", type_=features.c.evidence.type))
 
 
 def used(**usage: float) -> EvidenceFields:
@@ -44,6 +48,25 @@ def test_the_usage_of_all_attempts_is_summed(database: Database) -> None:
         {"seconds": 1.0, "output_tokens": 5},
     ]
     assert is_sound(database)
+
+
+def test_evidence_of_a_test_keeps_what_is_the_passes(database: Database) -> None:
+    """A tester's evidence replaces neither the usage, which a correction compares with, nor the verification."""
+    (feature,) = add(database)
+    token = take(database, named("ada"), feature).claim.token
+    passed = EvidenceFields.model_validate({"summary": "works", "usage": {"seconds": 20}})
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", feature, token, passed))
+    proof = {"command": "make test", "exit_code": 0, "seconds": 1.0}
+    database.write_now(
+        lambda tx: tx.run(_verified, proof=passed.model_dump(exclude_defaults=True) | {"verification": proof})
+    )
+    tested = EvidenceFields.model_validate({"summary": "tested again", "usage": {"seconds": 3}})
+    database.write_now(lambda tx: verify.verify(tx, "bob", feature, tested))
+    found = database.read_now(lambda tx: get_by_id(tx, feature))
+    assert found.evidence == {"summary": "tested again", "usage": {"seconds": 20}}
+    assert found.verification is not None
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", feature, token, passed))
+    assert database.read_now(lambda tx: get_by_id(tx, feature)).usage == {"seconds": 23}
 
 
 @pytest.mark.parametrize(

@@ -84,23 +84,28 @@ def _act(event: str, given: dict[str, Any], settings: Settings, names: Sequence[
 
 
 async def _answer(session: Session, event: str, given: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
-    from dibs_schema.answers import Page
-    from dibs_schema.operations import Operations, claims, reading
+    from dibs_schema.answers import Feature, Page
+    from dibs_schema.operations import Operations, claims, read_arguments, reading
 
-    held = []
+    held: list[int] = []
     for name in names:
         found = await session.perform(Operations.search, reading.SearchFeatures(status="in_progress", agent=name))
         assert isinstance(found, Page)
         held += [row.id for row in found.features]
     if event in READING:
         return answer(event, held, given)
+    seen = [await session.perform(Operations.get, reading.GetFeature(feature)) for feature in held]
     note = _where_the_work_stands(session.settings.folder) if held else None
-    for feature in held:
+    for one in seen:
+        assert isinstance(one, Feature)
+        if one.claimed_at is None or one.claimed_by not in names:
+            continue  # its own server has released it already
         if note is not None:
-            await session.perform(Operations.add_note, claims.AddNote(feature, note))
+            await session.perform(Operations.add_note, claims.AddNote(one.id, note))
         if event == "session-end":
-            with suppress(NotClaimed):  # its own server has released it already
-                await session.perform(Operations.release, claims.ReleaseClaim(feature, force=True))
+            asked = {"feature_id": one.id, "force": True, "unless_claimed_since": one.claimed_at.isoformat()}
+            with suppress(NotClaimed, InvalidInput):  # released meanwhile, and maybe claimed again
+                await session.perform(Operations.release, read_arguments(Operations.release, asked))
     return None
 
 

@@ -13,6 +13,7 @@ from dibs.cli.options import PLACE, backlog, backlog_command, print_json
 from dibs.platform.users import user_name
 from dibs.regular_file import read_regular
 from dibs.settings import Settings
+from dibs_schema.folding import fold
 from dibs_schema.refusals import Forbidden, InvalidInput
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _change(
 def _definitions(rules: ProjectSettings, given: str, category: str | None) -> Any:
     """Return done_when with the text for one category, or all of it from JSON. An empty text removes the category's."""
     if category is not None:
-        others = {one: text for one, text in rules.done_when.items() if rules.done_when_of(category) != text}
+        others = {one: text for one, text in rules.done_when.items() if fold(one) != fold(category)}
         return others | ({category: given} if given.strip() else {})
     try:
         return json.loads(given) if given.strip() else {}
@@ -108,7 +109,7 @@ def _definitions(rules: ProjectSettings, given: str, category: str | None) -> An
 def _refuse_agents() -> None:
     """Raise Forbidden in the shell of an agent: its verify command would prove nothing."""
     read = Settings.read({})
-    if read.client_session is not None or not read.role.plans:
+    if read.client_session is not None or read.claim is not None or not read.role.plans:
         raise Forbidden(
             "Only a person may set or allow verify_command, from their own terminal; this terminal belongs to an agent.",
             field=COMMAND,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -50,7 +51,8 @@ class Link:
     `call` takes an operation and its arguments, and raises Refusals and ServerGone. `renews_leases` says whether the
     connection proves that the holder is alive. Then the server renews the leases, and idempotency keys need no name.
     `release_now` releases claims, given the token of each feature, in a process that a signal ends; it is None where
-    the end of the process releases them. `settings` lead another process of this machine to the same backlog.
+    the end of the process releases them. `settings` lead another process of this machine to the same backlog. `verify` runs
+    the verify command for a claim of this process in a folder, for the pass that follows.
     """
 
     call: Callable[[AnyOperation, dict[str, Any]], Coroutine[Any, Any, Any]]
@@ -58,6 +60,7 @@ class Link:
     renews_leases: bool = True
     release_now: Callable[[Mapping[int, str]], None] | None = None
     settings: Settings | None = None
+    verify: Callable[[int, str, Path, Mapping[str, Any] | None], Coroutine[Any, Any, None]] | None = None
 
 
 class Calls(Operations):
@@ -139,6 +142,15 @@ class Calls(Operations):
         with link.event_log() as database:
             await database.write(lambda tx: verbs.put_back(tx, feature_id, token, reason))
         self._forget(feature_id, token)
+
+    async def verify(self, feature_id: int, token: str, folder: Path, evidence: Mapping[str, Any] | None) -> None:
+        """Run the project's verify command in a folder for a claim. Its pass, which comes next, does not run it again.
+
+        Raises NotVerified, InvalidInput if the pass needs other evidence, and the refusals of a pass. In another process it
+        does nothing.
+        """
+        if self._link.verify is not None:
+            await self._link.verify(feature_id, token, folder, evidence)
 
     async def _ask(self, operation: Operation[..., A], given: Mapping[str, Any]) -> A:
         """Call an operation, and repeat the call if that is safe."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial, reduce
 from operator import or_
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import anyio
@@ -22,7 +23,7 @@ from dibs.database import Database, open_database
 from dibs.root_folder import PROJECT_VARIABLES
 from dibs.rules.claimant import new_session
 from dibs.rules.holder_names import program_name
-from dibs.session.caller import Caller
+from dibs.session.caller import CallContext, Caller
 from dibs.session.issued_tokens import IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.python_wording import META, PYTHON
@@ -88,6 +89,17 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
             raise
         return answer.worded(PYTHON)
 
+    async def verify(feature: int, token: str, folder: Path, evidence: Mapping[str, Any] | None) -> None:
+        from dibs.session import verification
+
+        given = read_arguments(Operations.mark_passing, {"feature_id": feature, "evidence": evidence}).evidence
+        context = CallContext()
+        context.folder = folder
+        verified = await verification.verify(session, context, feature, token, given)
+        session.verified.pop(feature, None)
+        if verified is not None:
+            session.verified[feature] = verified
+
     def release_now(_: Mapping[int, str]) -> None:
         from dibs.verbs.lease import release_session
 
@@ -100,7 +112,7 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
     async with anyio.create_task_group() as background:
         background.start_soon(keeper.run)
         try:
-            yield Link(call, lambda: nullcontext(database), release_now=release_now, settings=settings)
+            yield Link(call, lambda: nullcontext(database), release_now=release_now, settings=settings, verify=verify)
         finally:
             session.closing.set()
             background.cancel_scope.cancel()

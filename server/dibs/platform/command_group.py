@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,9 +63,10 @@ if sys.platform == "win32":
             """End every process of the job."""
             system_calls.windows_library("kernel32").CloseHandle(self._job)
 
-    async def _start(command: str, folder: Path) -> Process:
+    async def _start(command: str, folder: Path, environment: Mapping[str, str]) -> Process:
         return await anyio.open_process(
             command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             cwd=folder,
@@ -95,9 +96,13 @@ exec 3<&- sh -c "$1"
             ):  # the command has ended it, or macOS has only zombies left
                 os.killpg(self._id, signal.SIGKILL)
 
-    async def _start(command: str, folder: Path) -> Process:
+    async def _start(command: str, folder: Path, environment: Mapping[str, str]) -> Process:
         return await anyio.open_process(
-            ["/bin/sh", "-c", _WATCHED, "sh", command], stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
+            ["/bin/sh", "-c", _WATCHED, "sh", command],
+            env=environment,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            start_new_session=True,
         )
 
 
@@ -131,12 +136,14 @@ class CommandGroup:
 
 
 @asynccontextmanager
-async def command_group(command: str, folder: Path, tail: int) -> AsyncIterator[CommandGroup]:
+async def command_group(
+    command: str, folder: Path, environment: Mapping[str, str], tail: int
+) -> AsyncIterator[CommandGroup]:
     """Run a command of the shell in a folder, without input. At the end of the block all of it is ended.
 
     Raises OSError if it cannot be started.
     """
-    process = await _start(command, folder)
+    process = await _start(command, folder, environment)
     group = _Group(process)
     running = CommandGroup(process, tail)
     try:

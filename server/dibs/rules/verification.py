@@ -72,6 +72,7 @@ def refuse_changed(order: VerifyOrder) -> NotVerified:
             Step("feature_mark_passing", {"feature_id": order.feature}, "to run it again"),
         ],
         id=order.feature,
+        cause="changed",
     )
 
 
@@ -81,6 +82,7 @@ def refuse_overtaken(feature: int) -> NotVerified:
         f"Another call with this claim passed feature {feature} while the command ran; this call changed nothing.",
         next=[NEXT_FEATURE],
         id=feature,
+        cause="changed",
     )
 
 

@@ -18,7 +18,10 @@ from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
 
-if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.rules.claimant import Holder
 
 
@@ -162,6 +165,8 @@ class CallContext:
     """Whether the caller still has the earlier answers on its connection, as an agent has. A program starts again."""
     has_folder = True
     """Whether the folder of the process is the caller's."""
+    folder: Path | None = None
+    """The caller's folder, where it is another than that of the process."""
     asked_question: int | None = None
     """The id of the question whose answer the client brings with a repeated call."""
 

@@ -121,7 +121,7 @@ async def mark_passing(session: Session, args: arguments.MarkPassing, context: C
             lambda tx, by, token: outcome.mark_passing(tx, by, feature, token, evidence, verified, fleet=fleet),
         )
 
-    return await pass_verified(session, context, feature, args.claim_token, attempt)
+    return await pass_verified(session, context, feature, args.claim_token, evidence, attempt)
 
 
 def _fields(evidence: Evidence | None) -> EvidenceFields | None:

@@ -25,6 +25,7 @@ from dibs_schema.status import Kind, Status
 if TYPE_CHECKING:  # the verbs import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.database import Upkeep
     from dibs.database.transaction import Transaction
+    from dibs.rules.verification import Verified
     from dibs_schema.answers import Answer
     from dibs_schema.operations import AnyOperation
 
@@ -75,6 +76,8 @@ class Session:
         self.closing = anyio.Event()
         self.verifying: dict[str, float] = {}
         """When the verify command was started for each claim for which it runs, by its token."""
+        self.verified: dict[int, Verified] = {}
+        """What was proved before the pass, by the feature."""
 
     def for_caller(self, caller: Caller, wording: Wording = TOOLS) -> Session:
         """Return a session of another caller, with its wording, that shares everything else with this one."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from dibs.git_tree import git_tree
+from dibs.git_tree import git_tree, unbound_environment
 from dibs.platform.command_group import CommandGroup, command_group
 from dibs.rules.diagnosis import refuse_transition
+from dibs.rules.pass_requirements import require_evidence_of
 from dibs.rules.verification import VerificationNeeded, Verified, VerifyOrder, order_of
 from dibs.session.allowed_commands import AllowedCommands
 from dibs.verbs import lease
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dibs.database.transaction import Transaction
     from dibs.session.caller import CallContext
     from dibs.session.session import Session
+    from dibs_schema.evidence import EvidenceFields
 
 PROGRESS = 5.0
 """Seconds between two progress reports; with each, the lease starts again."""
@@ -48,9 +50,14 @@ Attempt = Callable[[Verified | None], Awaitable[Acknowledgement]]
 
 
 async def pass_verified(
-    session: Session, context: CallContext, feature: int, token: str | None, attempt: Attempt
+    session: Session,
+    context: CallContext,
+    feature: int,
+    token: str | None,
+    evidence: EvidenceFields | None,
+    attempt: Attempt,
 ) -> Acknowledgement:
-    """Pass a feature by `attempt`. If the project has a verify command, it must succeed first.
+    """Pass a feature by `attempt`. If the project has a verify command, it must succeed first, or have done so.
 
     Raises NotVerified, and the refusals of a pass.
     """
@@ -58,33 +65,52 @@ async def pass_verified(
         return await attempt(None)
     except VerificationNeeded:
         pass
-    order = await _order(session, feature, token)
+    verified = session.verified.pop(feature, None) or await verify(session, context, feature, token, evidence)
+    if verified is None:
+        raise _changed(feature)
+    return await attempt(verified)
+
+
+async def verify(
+    session: Session, context: CallContext, feature: int, token: str | None, evidence: EvidenceFields | None
+) -> Verified | None:
+    """Run the project's verify command for a claim. Returns what it proves, or None without a command.
+
+    Raises NotVerified, InvalidInput if the evidence does not suffice for a pass, and the refusals of a pass.
+    """
+    order = await _order(session, feature, token, evidence)
+    if order is None:
+        return None
     folder = _folder(session, context, order)
     if (since := session.verifying.get(order.token)) is not None:
         raise NotVerified(
             f"verify_command already runs for this claim of feature {feature}, since {time.monotonic() - since:.0f} s.",
             next=[Step("feature_get_by_id", {"feature_id": feature}, "to see when it is done")],
             id=feature,
+            cause="changed",
         )
     session.verifying[order.token] = time.monotonic()
     try:
-        proof = await _run(session, context, order, folder)
+        return Verified(order, await _run(session, context, order, folder))
     finally:
         del session.verifying[order.token]
-    return await attempt(Verified(order, proof))
 
 
-async def _order(session: Session, feature: int, token: str | None) -> VerifyOrder:
-    """Return what to run. Restarts the claim's lease, and regains the claim if its connection had ended."""
+async def _order(
+    session: Session, feature: int, token: str | None, evidence: EvidenceFields | None
+) -> VerifyOrder | None:
+    """Return what to run, or None without a command.
 
-    def begin(tx: Transaction, _: str, proven: str | None) -> VerifyOrder:
+    The claim's lease starts again, and the claim is taken back if its connection had ended.
+    """
+
+    def begin(tx: Transaction, _: str, proven: str | None) -> VerifyOrder | None:
         if proven is None:
             refuse_transition(tx, feature, None)
         lease.heartbeat(tx, feature, proven)
-        order = order_of(tx, feature, proven)
-        if order is None:
-            raise _changed(feature)
-        return order
+        settings = tx.project.settings
+        require_evidence_of(settings.require_evidence, feature, evidence, runs_command=settings.verify_command != "")
+        return order_of(tx, feature, proven)
 
     return await session.transition(feature, token, Kind.HEARTBEAT, begin)
 
@@ -94,6 +120,7 @@ def _changed(feature: int) -> NotVerified:
         "verify_command was changed a moment ago. Nothing was changed by this call.",
         next=[Step("feature_mark_passing", {"feature_id": feature}, "once more")],
         id=feature,
+        cause="changed",
     )
 
 
@@ -104,6 +131,7 @@ def _folder(session: Session, context: CallContext, order: VerifyOrder) -> Path:
             f"This project runs verify_command before a pass, and over HTTP the server does not know your folder. Run "
             f"`dibs pass {order.feature} --token …` in it, against the same database.",
             id=order.feature,
+            cause="cannot_run",
         )
     if not AllowedCommands.of_user().allows(order.generation, order.command):
         raise NotVerified(
@@ -111,8 +139,9 @@ def _folder(session: Session, context: CallContext, order: VerifyOrder) -> Path:
             "claim is kept. A person runs `dibs settings verify_command --allow` here.",
             next=[Step("feature_mark_passing", {"feature_id": order.feature}, "after that")],
             id=order.feature,
+            cause="cannot_run",
         )
-    return session.settings.folder
+    return context.folder or session.settings.folder
 
 
 async def _run(session: Session, context: CallContext, order: VerifyOrder, folder: Path) -> Verification:
@@ -120,13 +149,14 @@ async def _run(session: Session, context: CallContext, order: VerifyOrder, folde
     before = await anyio.to_thread.run_sync(git_tree, folder, GIT_SECONDS)
     began = time.monotonic()
     try:
-        async with command_group(order.command, folder, OUTPUT_BYTES) as running:
+        async with command_group(order.command, folder, _environment(), OUTPUT_BYTES) as running:
             status = await _wait(session, context, order, running, began)
             seconds = round(time.monotonic() - began, 1)
     except OSError as error:
         raise NotVerified(
             f"`{order.command[:200]}` could not be started in {folder}: {error.strerror}. Your claim is kept.",
             id=order.feature,
+            cause="cannot_run",
         ) from error
     output = clean(running.output).strip()
     if status != 0:
@@ -140,6 +170,11 @@ async def _run(session: Session, context: CallContext, order: VerifyOrder, folde
         tree_changed=after != before,
         output=output[-OUTPUT:] or None,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Return what the command inherits: not the agent's claim, with which tests of a backlog would act for it."""
+    return {name: value for name, value in unbound_environment().items() if name not in ("DIBS_CLAIM", "DIBS_TOKEN")}
 
 
 async def _wait(
@@ -189,6 +224,7 @@ def _failed(order: VerifyOrder, folder: Path, status: int | Stopped, seconds: fl
             Step("feature_mark_failing", {"feature_id": feature}, "if you cannot mend it", needs=("reason",)),
         ],
         id=feature,
+        cause="failed",
         exit_code=code,
         seconds=seconds,
         output=output[-FAILURE_OUTPUT:] or None,

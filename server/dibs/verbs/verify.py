@@ -15,7 +15,6 @@ from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, requires_confirmation
 from dibs.rules.truncate import json_bytes, truncate
 from dibs.rules.usage import used
-from dibs.rules.verification import with_verification
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.evidence import EvidenceFields
 from dibs_schema.next_step import Step
@@ -119,8 +118,9 @@ def verify(
     Returns None if the feature is not passing.
     """
     proof = None if evidence is None else evidence.model_dump(exclude_defaults=True, exclude={"usage"}) or None
-    if proof is not None and tx.project.settings.verify_command:
-        proof = with_verification(proof, (tx.value(_stored_evidence, feature=feature) or {}).get("verification"))
+    if proof is not None:  # the usage and the verification are those of the pass, which its correction compares with
+        before = tx.value(_stored_evidence, feature=feature) or {}
+        proof |= {name: before[name] for name in ("usage", "verification") if name in before}
     row = tx.first(_verify, feature=feature, proof=proof)
     if row is None:
         return None

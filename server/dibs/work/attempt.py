@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,22 @@ from dibs.work.commands import Built, Commands, End
 from dibs.work.process import described
 from dibs.work.state import AgentState, Record
 from dibs.work.tasks import uninterrupted
-from dibs_schema.refusals import Refusal
+from dibs_schema.refusals import Busy, InvalidInput, NotVerified, Refusal
 from dibs_schema.sanitize import clean
 from dibs_schema.status import OUTCOMES, Kind
 
 if TYPE_CHECKING:
     from dibs.work.loop import Loop
     from dibs.work.worktrees import Worktree
-    from dibs_schema.answers import Claimed
+    from dibs_schema.answers import Feature, Work
 
 RATE_LIMITED = 75
 """The exit status of a command that should be tried again later. Source: EX_TEMPFAIL of sysexits.h."""
+
+
+RETRY_FOR = 600.0
+"""Seconds for which a pass is repeated while the database is locked, or the feature changes."""
+RETRY_PAUSE = 0.5
 
 
 class Unworkable(Exception):  # noqa: N818 - it names what has happened
@@ -35,11 +41,11 @@ class Unworkable(Exception):  # noqa: N818 - it names what has happened
 
 
 class Attempt:
-    """One attempt, from its claim to its outcome, which sets `over`."""
+    """One attempt, from its claim to its outcome, which sets `over`. There is no token once the claim has ended."""
 
-    def __init__(self, loop: Loop, state: AgentState, claimed: Claimed) -> None:
+    def __init__(self, loop: Loop, state: AgentState, feature: Work | Feature, token: str | None) -> None:
         self.loop, self.state = loop, state
-        self.feature, self.token = claimed.feature, claimed.claim.token
+        self.feature, self.token = feature, token
         self.commands = Commands(loop, state, self.feature, self.token)
         self.over = asyncio.Event()
         self._title = f"{self.feature.id} {self.feature.name[:60]}"
@@ -63,6 +69,10 @@ class Attempt:
         finally:
             self.over.set()
             loop.active.pop(self.feature.id, None)
+
+    async def finish_pass(self) -> None:
+        """Do what follows the pass that the command of a killed loop has made itself."""
+        await self._accept(End(Kind.PASS, is_own=True), None)
 
     # -- before the command -----------------------------------------------------------------------
 
@@ -135,30 +145,65 @@ class Attempt:
             except git.GitError as error:
                 await self._fail(f"what it left could not be committed: {error}", built)
                 return
-        problem = await self.commands.then(built)
-        if problem is not None:
-            await self._fail(problem, built)
-            return
         try:
-            await self.loop.backlog.mark_passing(self.feature.id, self.token, self.state.attempt.evidence)
+            problem = await self._verify_and_pass()
         except Refusal as refusal:
             if refusal.retryable:
                 raise
             await self._put_back(f"the pass was refused: {refusal.message}")
             return
+        if problem is not None:
+            await self._fail(problem, built)
+            return
         self.loop.back_off.succeeded()
         await self._end("passed", f"passed after {built.seconds:.0f} s" if built is not None else "passed", built)
 
+    async def _verify_and_pass(self) -> str | None:
+        """Run the project's verify command where the work is, then the command of --then, and pass the feature.
+
+        Returns why the work does not pass. Raises Unworkable if nothing can pass here, and Refusal.
+        """
+        backlog, feature, token = self.loop.backlog, self.feature.id, self.token
+        assert token is not None, "the claim is valid"
+        deadline = time.monotonic() + RETRY_FOR
+        while True:
+            is_last = time.monotonic() > deadline
+            try:
+                await backlog.verify(feature, token, self.commands.folder(), self.state.attempt.evidence)
+                problem = await self.commands.then()
+                if problem is None:
+                    await backlog.mark_passing(feature, token, self.state.attempt.evidence)
+            except (NotVerified, InvalidInput) as refusal:
+                cause = refusal.details.get("cause")
+                if cause == "cannot_run":
+                    await self._put_back("the verify command cannot run here")
+                    raise Unworkable(refusal.fact) from refusal
+                if cause != "changed" or is_last:
+                    return f"the pass was refused: {_why(refusal)}"
+            except Busy:
+                if is_last:
+                    raise
+            else:
+                return problem
+            await asyncio.sleep(RETRY_PAUSE)
+
     async def _evidence(self, built: Built) -> dict[str, Any]:
-        loop, worktree = self.loop, self.state.attempt.worktree
-        ran = {"command": " ".join(loop.options.command)[:500], "exit_code": 0}
+        ran = {"command": " ".join(self.loop.options.command)[:500], "exit_code": 0}
         evidence: dict[str, Any] = {"commands": [ran], "usage": built.usage()}
         if (text := built.text()) != "":
             evidence["summary"] = text
-        if loop.repository is not None and worktree is not None and loop.options.commit:
-            subject = self.feature.name.splitlines()[0]
-            evidence["commit"] = await loop.repository.commit(worktree, subject, self.commands.trailer)
-        return evidence
+        commit = await self._commit()
+        return evidence if commit is None else evidence | {"commit": commit}
+
+    async def _commit(self) -> str | None:
+        """Let the branch of the worktree have all the work, and return its commit, unless --no-commit. Raises GitError."""
+        loop, worktree = self.loop, self.state.attempt.worktree
+        if loop.repository is None or worktree is None:
+            return None
+        await loop.repository.to_branch(worktree)
+        if not loop.options.commit:
+            return None
+        return await loop.repository.commit(worktree, self.feature.name.splitlines()[0], self.commands.trailer)
 
     async def _accept(self, end: End, built: Built | None) -> None:
         """Accept an outcome that the command has recorded itself, or the loss of the claim."""
@@ -169,12 +214,13 @@ class Attempt:
         if outcome == "passed":
             problem = None
             try:
-                evidence = await self._evidence(built) if built is not None else None
-                self.state.change(phase="built", evidence=evidence)
-                problem = await self.commands.then(built)
+                if self.state.attempt.phase == "running":
+                    await self._commit()
+                    self.state.change(phase="built")
+                problem = await self.commands.then()
             except git.GitError as error:
                 problem = f"what it left could not be committed: {error}"
-            if problem is not None:  # with the token of the pass, this reports that it does not work
+            if problem is not None:  # after the pass, this reports that it does not work
                 await self._fail(problem, built)
                 return
         await self._end(outcome, f"{outcome}, by the command itself", built)
@@ -210,6 +256,15 @@ class Attempt:
         await self.loop.say(f"{self.state.agent}: {self._title}: {text}")
         if self.state.record is not None:
             await self.loop.dispose(self.state, passed=outcome == "passed")
+
+
+def _why(refusal: Refusal) -> str:
+    """Return why a pass was refused; of a verify command with the end of its output."""
+    if not isinstance(refusal, NotVerified):
+        return refusal.fact
+    status, output = refusal.details.get("exit_code"), refusal.details.get("output")
+    how = "took too long" if status is None else f"ended with status {status}"
+    return f"verify_command {how}" + (f": {output}" if output else "")
 
 
 def kept(worktree: Worktree) -> str:

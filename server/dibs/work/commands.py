@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dibs.git_tree import unbound_environment
 from dibs.platform.process_groups import NOT_STARTED, shell_command
 from dibs.root_folder import PROJECT_VARIABLES
-from dibs.work import git
 from dibs.work.output import Output
 from dibs.work.process import Command, Running, described
 from dibs.work.prompt import filled
@@ -23,7 +23,7 @@ from dibs_schema.status import OUTCOMES, Kind
 
 if TYPE_CHECKING:
     from dibs.work.loop import Loop
-    from dibs_schema.answers import Work
+    from dibs_schema.answers import Feature, Work
 
 OWN_END_GRACE = 60.0
 """Seconds that a command has to end after it has passed, failed or released its feature itself."""
@@ -60,7 +60,7 @@ class Built:
 class Commands:
     """Runs the commands of an attempt with its claim. `look` is set when somebody may have ended the claim."""
 
-    def __init__(self, loop: Loop, state: AgentState, feature: Work, token: str) -> None:
+    def __init__(self, loop: Loop, state: AgentState, feature: Work | Feature, token: str | None) -> None:
         self._loop, self._state, self._feature, self._token = loop, state, feature, token
         self.trailer = f"Dibs: {feature.id}"
         self.look = asyncio.Event()
@@ -70,7 +70,8 @@ class Commands:
         options = self._loop.options
         feature = self._feature.model_dump_json(exclude_defaults=True)
         line, given = filled(options.command, options.prompt, feature)
-        return await self._run(Command(line, self._folder(), self._environment(), given, [self._state.descriptor]))
+        environment = self._environment() | {"DIBS_CLAIM": self._token or ""}
+        return await self._run(Command(line, self.folder(), environment, given, [self._state.descriptor]))
 
     async def _run(self, command: Command) -> Built:
         loop, began = self._loop, time.monotonic()
@@ -131,7 +132,8 @@ class Commands:
                 return End(event.kind, own)
         return End("lost", is_own=False)
 
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """Return where the command runs."""
         worktree, repository = self._state.attempt.worktree, self._loop.repository
         if worktree is None or repository is None:
             return self._loop.options.folder
@@ -139,13 +141,13 @@ class Commands:
         return within if within.is_dir() else worktree.folder
 
     def _environment(self) -> dict[str, str]:
-        inherited = {name: one for name, one in git.environment().items() if name not in PROJECT_VARIABLES}
-        inherited.pop("DIBS_TOKEN", None)
+        inherited = {name: one for name, one in unbound_environment().items() if name not in PROJECT_VARIABLES}
+        for name in ("DIBS_TOKEN", "DIBS_CLAIM"):
+            inherited.pop(name, None)
         found = {
             **inherited,
             **self._loop.place,
             "DIBS_AGENT": self._state.agent,
-            "DIBS_CLAIM": self._token,
             "DIBS_FEATURE_ID": str(self._feature.id),
             "DIBS_FEATURE_NAME": self._feature.name,
             "DIBS_TRAILER": self.trailer,
@@ -157,10 +159,10 @@ class Commands:
         logs = self._loop.options.logs
         return None if logs is None else logs / f"{self._feature.id}-{self._feature.attempts}-{self._state.agent}.log"
 
-    async def then(self, built: Built | None) -> str | None:
-        """Run the --then command, one at a time, unless it has run already. Returns what went wrong, or None."""
+    async def then(self) -> str | None:
+        """Run the command of --then, one at a time, unless that has been done. Returns what went wrong."""
         loop, options = self._loop, self._loop.options
-        if options.then is None or (built is None and self._state.attempt.phase == "merged"):
+        if options.then is None or self._state.attempt.phase == "merged":
             return None
         folder = options.folder if loop.repository is None else loop.repository.checkout
         async with loop.one_then() as descriptor:

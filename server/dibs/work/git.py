@@ -7,20 +7,13 @@ import os
 import subprocess
 from pathlib import Path
 
+from dibs.git_tree import unbound_environment
 from dibs.platform.processes import OWN_SESSION
 from dibs.work.tasks import uninterrupted
-
-PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
-"""Variables by which a hook of git names its own repository."""
 
 
 class GitError(Exception):
     """Git failed; the text is git's own message."""
-
-
-def environment() -> dict[str, str]:
-    """Return this process's environment without what ties git to one repository."""
-    return {name: value for name, value in os.environ.items() if name not in PLACES}
 
 
 async def git(folder: Path, *arguments: str) -> str:
@@ -44,7 +37,7 @@ def _run(folder: Path, arguments: tuple[str, ...]) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            env={**environment(), "GIT_TERMINAL_PROMPT": "0"},
+            env={**unbound_environment(), "GIT_TERMINAL_PROMPT": "0"},
             **OWN_SESSION,  # an interrupt at the terminal does not reach it
         )
     except OSError as error:

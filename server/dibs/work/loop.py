@@ -24,6 +24,7 @@ from dibs.work.tasks import uninterrupted
 from dibs.work.worktrees import Keep, Repository, Worktree
 from dibs_schema.answers import Idle
 from dibs_schema.refusals import AlreadyHolding, NotFound, Refusal
+from dibs_schema.status import OUTCOMES, Kind
 
 WAIT = 45.0
 """Seconds for which one claim waits for work."""
@@ -83,6 +84,8 @@ class Loop:
                 watching = asyncio.create_task(self._watch())
                 for number in surplus(self.options.state, self.options.name, self.options.agents):
                     await self._give_up(AgentState(self.options.state, self.options.name, number))
+                for state in states:  # before any claim of what depends on it
+                    await self._finish_pass(state)
                 self._tasks = [asyncio.create_task(self._work(state)) for state in states]
                 await asyncio.wait(self._tasks)
                 watching.cancel()
@@ -143,12 +146,27 @@ class Loop:
                 if answer.state not in ("waiting_for_claims", "waiting_for_back_off"):
                     return
                 continue
-            await Attempt(self, state, answer).run()
+            await Attempt(self, state, answer.feature, answer.claim.token).run()
+
+    async def _finish_pass(self, state: AgentState) -> None:
+        """Do what follows a pass that a killed loop could not: commit, and run --then. Raises Refusal."""
+        record = state.record
+        if record is None or record.phase == "planned":
+            return
+        try:
+            feature = await self.backlog.get(record.feature)
+        except NotFound:
+            return
+        events = (await self.backlog.history(record.feature, limit=20)).events
+        last = next((one for one in events if one.kind in OUTCOMES or one.kind == Kind.CLAIM), None)
+        if feature.status == "passing" and last is not None and (last.kind, last.agent) == (Kind.PASS, state.agent):
+            await Attempt(self, state, feature, None).finish_pass()
 
     async def _give_up(self, state: AgentState) -> None:
         """Release the claim that an agent of an earlier, larger loop has left."""
         try:
             await state.open()
+            await self._finish_pass(state)
             if state.record is not None:
                 with suppress(Refusal):
                     await self.backlog.take(state.record.feature, agent=state.agent, resume=True)
@@ -213,7 +231,7 @@ class Loop:
         if self.options.keep != "failed":
             return self.options.keep == "always"
         if passed:  # the branch has all that is committed
-            return not self.options.commit and await repository.is_changed(worktree)
+            return await repository.is_changed(worktree)
         return await repository.has_work(worktree)
 
     async def _say_what_is_left(self) -> None:

@@ -110,6 +110,19 @@ class Repository:
             lock.unlink(missing_ok=True)
         return await succeeds(one.folder, "rev-parse", "--verify", "--quiet", "HEAD")
 
+    async def to_branch(self, one: Worktree) -> None:
+        """Let the worktree's branch have what was committed on another one, or on none. Raises GitError."""
+        reference = f"refs/heads/{one.branch}"
+        if await succeeds(one.folder, "symbolic-ref", "--quiet", "HEAD") and (
+            await git(one.folder, "symbolic-ref", "HEAD") == reference
+        ):
+            return
+        if await self._has_branch(one.branch) and not await succeeds(
+            one.folder, "merge-base", "--is-ancestor", reference, "HEAD"
+        ):
+            raise GitError(f"HEAD of the worktree is no longer {one.branch}, and lacks commits of it")
+        await git(one.folder, "checkout", "--quiet", "-B", one.branch)
+
     async def commit(self, one: Worktree, subject: str, trailer: str) -> str:
         """Commit what is not committed in a worktree, and return the commit at its head. Raises GitError."""
         await git(one.folder, "add", "--all")
@@ -124,7 +137,10 @@ class Repository:
     async def has_work(self, one: Worktree) -> bool:
         """Return whether a worktree has commits or changes of its own."""
         with suppress(GitError):
-            return await self.is_changed(one) or await git(one.folder, "rev-parse", "HEAD") != one.start
+            heads = {await git(one.folder, "rev-parse", "HEAD")}
+            if await self._has_branch(one.branch):  # the agent may have gone to another one
+                heads.add(await git(one.folder, "rev-parse", f"refs/heads/{one.branch}"))
+            return heads != {one.start} or await self.is_changed(one)
         return False
 
     async def remove(self, one: Worktree, *, with_branch: bool = False) -> None:
