@@ -57,9 +57,8 @@ def test_evidence_of_a_test_keeps_what_is_the_passes(database: Database) -> None
     passed = EvidenceFields.model_validate({"summary": "works", "usage": {"seconds": 20}})
     database.write_now(lambda tx: outcome.mark_passing(tx, "ada", feature, token, passed))
     proof = {"command": "make test", "exit_code": 0, "seconds": 1.0}
-    database.write_now(
-        lambda tx: tx.run(_verified, proof=passed.model_dump(exclude_defaults=True) | {"verification": proof})
-    )
+    stored = passed.model_dump(exclude_defaults=True) | {"verification": proof}
+    database.write_now(lambda tx: tx.run(_verified, proof=stored))
     tested = EvidenceFields.model_validate({"summary": "tested again", "usage": {"seconds": 3}})
     database.write_now(lambda tx: verify.verify(tx, "bob", feature, tested))
     found = database.read_now(lambda tx: get_by_id(tx, feature))

@@ -170,3 +170,24 @@ def test_a_smaller_loop_gives_back_what_a_larger_one_has_left(project: Project) 
     assert (again.returncode, errors) == (0, ""), output
     assert project.kinds("one")[-1] == project.kinds("two")[-1] == "pass"
     assert project.worktrees() == []
+
+
+def test_the_next_loop_waits_for_a_then_that_outlives_its_own(project: Project) -> None:
+    """--then goes on after a kill. The next loop says that it waits for it, and then goes on with the claim."""
+    (project.folder / ".dibs" / "scripts").mkdir(exist_ok=True)
+    (project.folder / ".dibs" / "scripts" / "all").write_text("exit 0")
+    project.add("one", "")
+    then = 'echo merging; echo run >> "$HERE/runs"; while [ ! -e "$HERE/go" ]; do sleep 0.05; done'
+    loop = start(project, "--then", then)
+    assert loop.stdout is not None
+    while "merging" not in loop.stdout.readline():
+        pass
+    loop.kill()
+    again = start(project, "--then", then)
+    assert again.stdout is not None
+    assert "waits for the --then" in again.stdout.readline()
+    (project.folder / ".dibs" / "go").touch()
+    loop.communicate(timeout=60)
+    output, errors = again.communicate(timeout=60)
+    assert (again.returncode, errors) == (0, ""), output
+    assert project.kinds("one") == ["create", "claim", "resume", "pass"]

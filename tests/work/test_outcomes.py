@@ -217,3 +217,29 @@ def test_the_command_has_the_claim_alone(project: Project) -> None:
     assert done.returncode == 2
     assert "DIBS_CLAIM is set" in done.stderr
     assert "DIBS_FEATURE_ID" not in os.environ
+
+
+def test_a_prompt_that_no_argument_can_have_is_refused(project: Project) -> None:
+    """A NUL in the prompt is named before any claim."""
+    (project.folder / "prompt.md").write_bytes(b"Build\0it")
+    project.add("one", "")
+    done = project.work("--prompt", project.folder / "prompt.md")
+    assert (done.returncode, "NUL" in done.stderr) == (2, True)
+    assert project.kinds("one") == ["create"]
+
+
+def test_an_agents_name_is_no_path_of_its_log(project: Project) -> None:
+    """An agent with a slash in its name has a log file as any other."""
+    project.add("one", "echo all is well")
+    assert project.work("--logs", "--agent", "team/ada").returncode == 0
+    (log,) = (project.folder / ".dibs" / "logs").iterdir()
+    assert log.read_text() == "all is well\n"
+
+
+def test_a_log_that_cannot_be_written_ends_no_agent_silently(project: Project) -> None:
+    """Where the log's folder cannot be made, the feature is put back, and the loop ends with the reason."""
+    (project.folder / ".dibs" / "logs").write_text("no folder")
+    project.add("one", "")
+    done = project.work("--logs")
+    assert done.returncode != 0
+    assert project.kinds("one") == ["create", "claim", "release"]

@@ -19,9 +19,9 @@ NOT_STARTED = (guard.NOT_EXECUTABLE, guard.NOT_FOUND)
 
 if sys.platform == "win32":
 
-    def shell_command(text: str) -> list[str]:
-        """Return the command that runs a line of the shell."""
-        return [os.environ.get("COMSPEC", "cmd.exe"), "/d", "/s", "/c", text]
+    def shell_command(text: str) -> str | list[str]:
+        """Return the command that runs a line of the shell: here the line, since a list would have its quotes escaped."""
+        return text
 
     def terminate_group(pid: int) -> None:
         """Ask a command and all its children to end."""
@@ -34,7 +34,7 @@ if sys.platform == "win32":
 
 else:
 
-    def shell_command(text: str) -> list[str]:
+    def shell_command(text: str) -> str | list[str]:
         """Return the command that runs a line of the shell."""
         return ["/bin/sh", "-c", text]
 
@@ -56,15 +56,15 @@ class Lifeline:
         self._read, self._write = (-1, -1) if sys.platform == "win32" else os.pipe()
 
     def guarded(
-        self, command: Sequence[str], holds: Sequence[int] = (), *, outlives: bool = False
-    ) -> tuple[list[str], dict[str, Any]]:
+        self, command: str | Sequence[str], holds: Sequence[int] = (), *, outlives: bool = False
+    ) -> tuple[str | list[str], dict[str, Any]]:
         """Return the command line that runs a command as a group, and the options with which to start it.
 
         The group keeps the descriptors that it `holds` open. It ends with this process, unless `outlives` is true. On
         Windows it always ends so, and holds nothing.
         """
         if sys.platform == "win32":
-            return list(command), dict(OWN_SESSION)
+            return command if isinstance(command, str) else list(command), dict(OWN_SESSION)
         inherited = list(holds) if outlives else [self._read, *holds]
         line = [sys.executable, "-I", "-S", str(Path(guard.__file__)), str(-1 if outlives else self._read), *command]
         return line, {**OWN_SESSION, "pass_fds": inherited}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,11 @@ from dibs.client import ServerGone
 from dibs.platform.process_groups import NOT_STARTED
 from dibs.work import git
 from dibs.work.commands import Built, Commands, End
+from dibs.work.passing import CANNOT_RUN, verify_and_pass
 from dibs.work.process import described
 from dibs.work.state import AgentState, Record
 from dibs.work.tasks import uninterrupted
-from dibs_schema.refusals import Busy, InvalidInput, NotVerified, Refusal
+from dibs_schema.refusals import Refusal
 from dibs_schema.sanitize import clean
 from dibs_schema.status import OUTCOMES, Kind
 
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 RATE_LIMITED = 75
 """The exit status of a command that should be tried again later. Source: EX_TEMPFAIL of sysexits.h."""
-
-
-RETRY_FOR = 600.0
-"""Seconds for which a pass is repeated while the database is locked, or the feature changes."""
-RETRY_PAUSE = 0.5
 
 
 class Unworkable(Exception):  # noqa: N818 - it names what has happened
@@ -52,12 +47,13 @@ class Attempt:
 
     async def run(self) -> None:
         """Build the feature and end the claim. A cancellation gives it back. Raises Unworkable."""
-        loop, earlier = self.loop, self.loop.active
+        loop, earlier = self.loop, dict(self.loop.active)
+        loop.active[self.feature.id] = self
         try:
+            await loop.back_off.wait()  # this agent may have waited for work when the pause began
             for one in self.feature.dependencies:  # one that has passed itself may still have to be merged
                 if one.id in earlier:
                     await earlier[one.id].over.wait()
-            loop.active[self.feature.id] = self
             await uninterrupted(self._prepare())
             record = self.state.attempt
             built = None if record.phase in ("built", "merged") else await self.commands.build()
@@ -94,12 +90,14 @@ class Attempt:
                 raise Unworkable(f"no worktree could be made for feature {self.feature.id}: {error}") from error
 
     async def _make_worktree(self) -> None:
-        loop, shelved = self.loop, self.loop.shelf.pop(self.feature.id, None)
+        loop, shelved = self.loop, self.loop.shelf.find(self.feature.id)
         assert loop.repository is not None, "the caller has asked"
         async with loop.making_worktrees:
             if shelved is not None and await loop.repository.take_up(shelved):
                 self.state.write(self.state.attempt.made(shelved, "running"))
+                loop.shelf.take(self.feature.id)
                 return
+            loop.shelf.take(self.feature.id)
             worktree = await loop.repository.plan(self.feature.id)
             self.state.write(self.state.attempt.made(worktree, "planned"))
             notice = await loop.repository.add(worktree)
@@ -146,10 +144,14 @@ class Attempt:
                 await self._fail(f"what it left could not be committed: {error}", built)
                 return
         try:
-            problem = await self._verify_and_pass()
+            assert self.token is not None, "the claim is valid"
+            problem = await verify_and_pass(self.loop.backlog, self.commands, self.state, self.token)
         except Refusal as refusal:
             if refusal.retryable:
                 raise
+            if refusal.details.get("cause") == CANNOT_RUN:
+                await self._put_back("the verify command cannot run here")
+                raise Unworkable(refusal.fact) from refusal
             await self._put_back(f"the pass was refused: {refusal.message}")
             return
         if problem is not None:
@@ -157,35 +159,6 @@ class Attempt:
             return
         self.loop.back_off.succeeded()
         await self._end("passed", f"passed after {built.seconds:.0f} s" if built is not None else "passed", built)
-
-    async def _verify_and_pass(self) -> str | None:
-        """Run the project's verify command where the work is, then the command of --then, and pass the feature.
-
-        Returns why the work does not pass. Raises Unworkable if nothing can pass here, and Refusal.
-        """
-        backlog, feature, token = self.loop.backlog, self.feature.id, self.token
-        assert token is not None, "the claim is valid"
-        deadline = time.monotonic() + RETRY_FOR
-        while True:
-            is_last = time.monotonic() > deadline
-            try:
-                await backlog.verify(feature, token, self.commands.folder(), self.state.attempt.evidence)
-                problem = await self.commands.then()
-                if problem is None:
-                    await backlog.mark_passing(feature, token, self.state.attempt.evidence)
-            except (NotVerified, InvalidInput) as refusal:
-                cause = refusal.details.get("cause")
-                if cause == "cannot_run":
-                    await self._put_back("the verify command cannot run here")
-                    raise Unworkable(refusal.fact) from refusal
-                if cause != "changed" or is_last:
-                    return f"the pass was refused: {_why(refusal)}"
-            except Busy:
-                if is_last:
-                    raise
-            else:
-                return problem
-            await asyncio.sleep(RETRY_PAUSE)
 
     async def _evidence(self, built: Built) -> dict[str, Any]:
         ran = {"command": " ".join(self.loop.options.command)[:500], "exit_code": 0}
@@ -240,13 +213,13 @@ class Attempt:
 
     async def _put_back(self, why: str, *, shelve: bool = False) -> None:
         """Give the claim back, so that it counts as no attempt: nothing is wrong with the feature."""
-        with suppress(Refusal, ServerGone):
-            await self.loop.backlog.put_back(self.feature.id, why[:200])
         worktree = self.state.record.worktree if self.state.record is not None else None
         repository = self.loop.repository
         if shelve and worktree is not None and repository is not None and await repository.has_work(worktree):
-            self.loop.shelf[self.feature.id] = worktree
+            self.loop.shelf.put(self.feature.id, worktree)
             self.state.forget()
+        with suppress(Refusal, ServerGone):
+            await self.loop.backlog.put_back(self.feature.id, why[:200])
         await self._end("put back", f"put back: {why}", None)
         self.over.set()
         self.loop.active.pop(self.feature.id, None)
@@ -256,15 +229,6 @@ class Attempt:
         await self.loop.say(f"{self.state.agent}: {self._title}: {text}")
         if self.state.record is not None:
             await self.loop.dispose(self.state, passed=outcome == "passed")
-
-
-def _why(refusal: Refusal) -> str:
-    """Return why a pass was refused; of a verify command with the end of its output."""
-    if not isinstance(refusal, NotVerified):
-        return refusal.fact
-    status, output = refusal.details.get("exit_code"), refusal.details.get("output")
-    how = "took too long" if status is None else f"ended with status {status}"
-    return f"verify_command {how}" + (f": {output}" if output else "")
 
 
 def kept(worktree: Worktree) -> str:

@@ -14,7 +14,7 @@ from dibs.root_folder import PROJECT_VARIABLES
 from dibs.work.output import Output
 from dibs.work.process import Command, Running, described
 from dibs.work.prompt import filled
-from dibs.work.state import AgentState
+from dibs.work.state import AgentState, file_name
 from dibs.work.tasks import uninterrupted
 from dibs.work.usage import reported
 from dibs_schema.refusals import Refusal
@@ -75,8 +75,8 @@ class Commands:
 
     async def _run(self, command: Command) -> Built:
         loop, began = self._loop, time.monotonic()
-        output = Output(loop.screen, f"{self._state.agent} {self._feature.id}: ", self._log())
         try:
+            output = Output(loop.screen, f"{self._state.agent} {self._feature.id}: ", self._log())
             running = await Running.start(command, output, loop.lifeline)
         except OSError as error:  # a guard would have said so
             return Built(NOT_STARTED[1], 0.0, error.strerror or str(error))
@@ -157,7 +157,11 @@ class Commands:
 
     def _log(self) -> Path | None:
         logs = self._loop.options.logs
-        return None if logs is None else logs / f"{self._feature.id}-{self._feature.attempts}-{self._state.agent}.log"
+        return (
+            None
+            if logs is None
+            else logs / f"{self._feature.id}-{self._feature.attempts}-{file_name(self._state.agent)}.log"
+        )
 
     async def then(self) -> str | None:
         """Run the command of --then, one at a time, unless that has been done. Returns what went wrong."""

@@ -19,6 +19,7 @@ from dibs.work.attempt import Attempt, Unworkable, kept
 from dibs.work.git import GitError
 from dibs.work.output import Screen
 from dibs.work.progress import BackOff, Summary
+from dibs.work.shelf import Shelf
 from dibs.work.state import AgentState, LockedFile, surplus
 from dibs.work.tasks import uninterrupted
 from dibs.work.worktrees import Keep, Repository, Worktree
@@ -63,7 +64,7 @@ class Loop:
         self.screen, self.lifeline = screen, Lifeline()
         self.back_off, self.summary = BackOff(options.back_off), Summary()
         self.active: dict[int, Attempt] = {}
-        self.shelf: dict[int, Worktree] = {}
+        self.shelf = Shelf(options.state / "shelf")
         self.making_worktrees = asyncio.Lock()
         self._kept: list[Worktree] = []
         self._then = asyncio.Lock()
@@ -80,14 +81,14 @@ class Loop:
         try:
             with received(numbers, self._end):
                 for state in states:
-                    await state.open()
+                    await state.open(self._then_file, self.say)
                 watching = asyncio.create_task(self._watch())
                 for number in surplus(self.options.state, self.options.name, self.options.agents):
                     await self._give_up(AgentState(self.options.state, self.options.name, number))
                 for state in states:  # before any claim of what depends on it
                     await self._finish_pass(state)
                 self._tasks = [asyncio.create_task(self._work(state)) for state in states]
-                await asyncio.wait(self._tasks)
+                await self._all_ended()
                 watching.cancel()
                 await self._say_what_is_left()
         finally:
@@ -101,6 +102,22 @@ class Loop:
             return 128 + self._signal
         return 0 if self._last is None or self._last.state in ("complete", "empty") else NOTHING_FOR_AGENTS
 
+    async def _all_ended(self) -> None:
+        """Wait for the agents. If one ends by an error that nobody expects, end the others too, and note it."""
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in self._tasks:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if isinstance(error, Exception):
+                self._error = self._error or error
+        if self._error is not None:
+            self._cancel_agents()
+        await asyncio.wait(self._tasks)
+
+    def _cancel_agents(self) -> None:
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+
     async def say(self, text: str) -> None:
         """Write a line to the screen."""
         await self.screen.say(text)
@@ -110,8 +127,7 @@ class Loop:
         if self._signal is not None:
             os._exit(128 + number)
         self._signal = number
-        for task in self._tasks:
-            task.cancel()
+        self._cancel_agents()
 
     async def _work(self, state: AgentState) -> None:
         """Run one agent. An error of one agent ends all of them."""
@@ -120,9 +136,7 @@ class Loop:
                 await self._claim_and_build(state)
         except (Unworkable, Refusal, OSError) as error:
             self._error = self._error or error
-            for task in self._tasks:
-                if task is not asyncio.current_task():
-                    task.cancel()
+            self._cancel_agents()
 
     async def _claim_and_build(self, state: AgentState) -> None:
         resume = True  # take up what a killed loop has left
@@ -165,7 +179,7 @@ class Loop:
     async def _give_up(self, state: AgentState) -> None:
         """Release the claim that an agent of an earlier, larger loop has left."""
         try:
-            await state.open()
+            await state.open(self._then_file, self.say)
             await self._finish_pass(state)
             if state.record is not None:
                 with suppress(Refusal):
@@ -235,7 +249,7 @@ class Loop:
         return await repository.has_work(worktree)
 
     async def _say_what_is_left(self) -> None:
-        self._kept.extend(self.shelf.values())
+        self._kept.extend(self.shelf.all())
         for worktree in self._kept:
             await self.say(f"kept: {kept(worktree)}")
         await self.say(f"dibs work: {self.summary.text()}")

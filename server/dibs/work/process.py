@@ -23,7 +23,7 @@ DESCRIPTION = {126: "cannot be executed", 127: "was not found"}
 class Command:
     """A command, its folder, its environment and its input."""
 
-    line: Sequence[str]
+    line: str | Sequence[str]
     folder: Path
     environment: Mapping[str, str]
     given: bytes = b""
@@ -46,9 +46,11 @@ class Running(asyncio.SubprocessProtocol):
     async def start(cls, command: Command, output: Output, lifeline: Lifeline) -> Running:
         """Start a command, and write what it is given to its standard input. Raises OSError where no guard runs it."""
         line, options = lifeline.guarded(command.line, command.holds, outlives=command.outlives)
-        _, running = await asyncio.get_running_loop().subprocess_exec(
+        loop = asyncio.get_running_loop()
+        by_shell = isinstance(line, str)
+        started = (loop.subprocess_shell if by_shell else loop.subprocess_exec)(
             lambda: cls(output),
-            *line,
+            *([line] if by_shell else line),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -56,6 +58,7 @@ class Running(asyncio.SubprocessProtocol):
             env=dict(command.environment),
             **options,
         )
+        _, running = await started
         writer = cast("asyncio.WriteTransport", running._pipe(0))  # noqa: SLF001 - of this class
         writer.write(command.given)
         writer.write_eof() if writer.can_write_eof() else writer.close()
@@ -116,7 +119,7 @@ class Running(asyncio.SubprocessProtocol):
 
     async def finish(self) -> int:
         """End the rest of the group, read the rest of the output, and return the exit status."""
-        kill_group(self.pid)
+        await asyncio.to_thread(kill_group, self.pid)  # on Windows a program does it
         await self.ended
         with suppress(TimeoutError):  # a child with a session of its own may have the output open for ever
             async with asyncio.timeout(GRACE):

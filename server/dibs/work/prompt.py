@@ -47,9 +47,12 @@ def read_prompt(state: Path, given: Path | None) -> str | None:
     if len(content) > LONGEST:
         raise InvalidInput(f"{file}: a prompt has at most {LONGEST:,} bytes.", field="--prompt")
     try:
-        return content.decode()
+        text = content.decode()
     except UnicodeDecodeError:
         raise InvalidInput(f"{file} is not UTF-8.", field="--prompt") from None
+    if "\0" in text:  # no argument can have it
+        raise InvalidInput(f"{file} contains a NUL character.", field="--prompt")
+    return text
 
 
 def filled(command: tuple[str, ...], prompt: str | None, feature: str) -> tuple[list[str], bytes]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import anyio
 
 from dibs.platform.durable_sync import sync_descriptor
-from dibs.platform.file_locks import lock
+from dibs.platform.file_locks import lock, unlock
 from dibs.regular_file import make_private
 from dibs.work.worktrees import Worktree
 from dibs_schema.refusals import InvalidInput
@@ -92,9 +93,20 @@ class AgentState:
         """The locked file, which the agent's commands inherit."""
         return self._lock.descriptor
 
-    async def open(self) -> None:
-        """Lock and read the record. Raises InvalidInput if another loop has it."""
-        if not await self._lock.take(LOCK_PATIENCE):
+    async def open(self, then: LockedFile, say: Callable[[str], Awaitable[None]]) -> None:
+        """Lock and read the record. Raises InvalidInput if another loop has it.
+
+        A --then outlives its loop. While one runs, which has `then` locked, this waits for it, and says so.
+        """
+        is_locked = await self._lock.take(LOCK_PATIENCE)
+        if not is_locked and not await then.take(0):
+            await say(f"{self.agent}: waits for the --then that an earlier loop has started")
+            await then.take(None)
+            unlock(then.descriptor)
+            is_locked = await self._lock.take(LOCK_PATIENCE)
+        elif not is_locked:
+            unlock(then.descriptor)
+        if not is_locked:
             raise InvalidInput(
                 f"Another `dibs work` runs here as {self.agent}. Give this one another name with --agent.",
                 field="--agent",
