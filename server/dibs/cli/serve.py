@@ -22,7 +22,7 @@ from dibs_schema.refusals import InvalidInput
     flag_value="",
     help="Serve Streamable HTTP, to this machine if no other host is named; the default port is 3427.",
 )
-@click.option("--tokens/--no-tokens", default=None, help="Ask for access tokens; the default if there are any.")
+@click.option("--tokens/--no-tokens", default=None, help="Ask for access tokens; the default if any has been made.")
 @click.option("--rate", metavar="RATE", help="How often one access token may call, as 6000/minute (the default).")
 @click.option("--tls-cert", metavar="FILE", help="The certificate of the server, in PEM, with its chain.")
 @click.option("--tls-key", metavar="FILE", help="The certificate's key, in PEM.")
