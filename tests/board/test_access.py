@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -99,6 +102,37 @@ def test_a_stored_browser_is_known_at_its_port_for_a_week(tmp_path: Path) -> Non
     file.parent.symlink_to(tmp_path)
     assert KnownBrowser(file, 4_000).admit()
     assert not file.exists()
+
+
+@pytest.mark.posix("files have a mode and an owner")
+def test_a_stored_browser_that_others_may_have_written_is_not_known(tmp_path: Path) -> None:
+    """A repository could bring the file; the next browser that enters by the key makes folder and file private."""
+    file = tmp_path / ".dibs" / "board" / "one.json"
+    file.parent.mkdir(parents=True, mode=0o755)
+    file.parent.chmod(0o755)
+    stranger = "a stranger's cookie"
+    digest = hashlib.sha256(stranger.encode()).hexdigest()
+    file.write_text(json.dumps({"port": 4_000, "digest": digest, "at": time.time()}))
+    for folder_mode, mode in ((0o755, 0o644), (0o700, 0o644), (0o700, 0o602), (0o770, 0o600)):
+        file.parent.chmod(folder_mode)
+        file.chmod(mode)
+        assert not KnownBrowser(file, 4_000).has(stranger)
+        assert last_port(file) == 0
+    cookie = KnownBrowser(file, 4_000).admit()
+    assert [one.stat().st_mode & 0o777 for one in (file.parent, file)] == [0o700, 0o600]
+    assert KnownBrowser(file, 4_000).has(cookie)
+
+
+@pytest.mark.posix("files have a mode and an owner")
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_a_stored_browser_of_another_user_is_not_known(tmp_path: Path, place: str) -> None:
+    """Even if nobody else may read or write it: who owns it can have written it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    file = tmp_path / ".dibs" / "board" / "one.json"
+    cookie = KnownBrowser(file, 4_000).admit()
+    os.chown(file if place == "file" else file.parent, 12_345, -1)
+    assert not KnownBrowser(file, 4_000).has(cookie)
 
 
 def test_a_board_returns_to_its_port(tmp_path: Path) -> None:

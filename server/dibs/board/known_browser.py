@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dibs.platform.users import is_private
 from dibs.regular_file import make_private, read_regular
 from dibs.root_folder import state_folder
 from dibs_schema.refusals import InvalidInput
@@ -56,6 +57,7 @@ class KnownBrowser:
 
     def _store(self, file: Path) -> None:
         make_private(file.parent, file.parent.parent)
+        file.parent.chmod(0o700)  # it may have come with a repository
         unfinished = file.with_name(f".{secrets.token_hex(8)}")
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -84,10 +86,15 @@ def last_port(file: Path | None) -> int:
 
 
 def _stored(file: Path | None) -> dict[str, Any]:
-    """Return the contents of the file, or nothing if it does not exist or no board wrote it."""
+    """Return the contents of the file, or nothing if it does not exist or no board wrote it.
+
+    A file or folder that others may write, as one that came with a repository, could let in a stranger's browser.
+    """
     if file is None:
         return {}
     with suppress(OSError, ValueError, InvalidInput):
+        if not (is_private(file) and is_private(file.parent)):
+            return {}
         found = json.loads(read_regular(file, LARGEST_FILE, follow=False))
         match found:
             case {"port": int(), "digest": str(), "at": float()} if 0 < found["port"] < 65_536:

@@ -34,6 +34,17 @@ def configuration_folder() -> Path | None:
         return None
 
 
+def is_private(path: Path) -> bool:
+    """Return whether this user alone may read or write what is at the path, which is no symbolic link.
+
+    On Windows, a file has the rights of its folder, which are not checked. Raises OSError.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        return False
+    return sys.platform == "win32" or (found.st_uid == os.getuid() and not found.st_mode & 0o077)
+
+
 def take_owner_and_mode(descriptor: int, other: os.stat_result) -> None:
     """Give an open file the owner and the mode of another one, as far as this user is allowed to.
 
