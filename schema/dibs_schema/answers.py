@@ -502,7 +502,7 @@ class Node(Answer):
 
 
 class Graph(Answer):
-    """Features with their dependencies. If they are `cut`, `next_cursor` continues them."""
+    """Features with their dependencies. If the list is `cut`, `next_cursor` continues it."""
 
     nodes: list[Node] = []
     mermaid: str | None = None

@@ -89,7 +89,7 @@ class Leniency:
 
 
 def without_unknown(given: Mapping[str, Any], known: Collection[str], leniency: Leniency | None) -> dict[str, Any]:
-    """Return the arguments without unknown ones, which `leniency` notes as ignored; if that is None, keep them.
+    """Return the arguments without unknown ones, which `leniency` notes as ignored. Without `leniency`, they are kept.
 
     Raises MisspelledError if an unknown name resembles a known one.
     """

@@ -55,7 +55,7 @@ NEXT_FEATURE = Step("feature_claim_and_get", purpose="for the next ready feature
 
 
 def word(steps: Sequence[Step], wording: Wording = TOOLS, verb: str = "Call") -> str:
-    """Write the steps as sentences: the caller's own first, joined by "or", and then those of other roles.
+    """Write the steps as sentences: the caller's own first, joined by "or", and then the steps of other roles.
 
     Returns "" where there are none.
     """

@@ -351,7 +351,7 @@ class _Imports(TypedColumns):
 
 
 imports = Table("imports", metadata, _Imports, ForeignKeyConstraint(["project_id"], ["projects.id"]))
-"""Large imports until all their features are there. One that is published will be finished by any process."""
+"""Large imports until all their features are there. Any process finishes a published import."""
 
 
 class _ImportParts(TypedColumns):

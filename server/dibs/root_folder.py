@@ -40,7 +40,7 @@ def current_folder() -> Path:
 
 
 def served_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder whose project a server serves: the one that its client names, else the current folder."""
+    """Return the folder whose project a server serves: the folder that its client names, else the current folder."""
     return named_folder(environ) or current_folder()
 
 

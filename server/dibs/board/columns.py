@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dibs.database.transaction import Transaction
 
 SHOWN, PAGE_SIZE = 12, 50
-"""The features of a column beside others, and of a page of one column."""
+"""The number of features in a column shown beside others, and on a page of one column."""
 HEADINGS = {
     "needs_you": "Needs you",
     "ready": "Ready",

@@ -1,8 +1,8 @@
 """The browser that a board has let in, remembered when the board ends, so that its open pages come back by themselves.
 
 A file of this user alone has a digest of the browser's cookie, and the port. A reader of the file does not learn the
-cookie. It is about one port, one choice of backlogs and one role: a page that could only look does not come back as one
-that can act.
+cookie. It is about one port, one choice of backlogs and one role: a read-only page does not come back as a page that
+can act.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Changes as server-sent events: the live elements of a page, whenever they differ from those that the browser has.
 
-Events: `patch` has the HTML of elements, each with the id of the one that it replaces. `counts` has the window's title and
-the number of things that need a person, as JSON. `trouble` says why the database cannot be read, as JSON; the next `counts`
-ends it. `beat` says that the server lives. The id of an event is the journal's cursor.
+Events: `patch` has the HTML of elements, each with the id of the element that it replaces. `counts` has the window's
+title and the number of things that need a person, as JSON. `trouble` says why the database cannot be read, as JSON; the
+next `counts` ends it. `beat` says that the server is alive. The id of an event is the journal's cursor.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ POLL, FRAME = 0.05, 0.25
 READ_ANYWAY = 5.0
 """Seconds after which pages are read without a change: leases are renewed and back-offs end without an event."""
 HEARTBEAT = 2.0
-"""Seconds after which a stream says that it lives."""
+"""Seconds after which a stream says that it is alive."""
 BEAT = "event: beat\ndata: alive\n\n"
 """Says so: a comment would not reach the script, and an event without data neither."""
 _COUNTED = re.compile(
     r'(?<=data-relative="ago">)[^<]*|(?<=data-relative="since">)[^<]*'
     r'|<time [^>]*data-relative="left"[^>]*>[^<]*|<meter [^>]*>[^<]*'
 )
-"""What the script counts on by itself: how long ago something was, and how much of a lease is left."""
+"""What the script updates by itself: how long ago something was, and how much of a lease is left."""
 
 
 class Journal:

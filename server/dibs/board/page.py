@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a browser asks of a page: the parameters of its path, those of its query, and the values of a form to show."""
+    """What a browser asks of a page: the parameters of its path, the query's, and the values of a form to show."""
 
     path: Mapping[str, Any]
     query: QueryParams

@@ -65,7 +65,7 @@ class Project:
 
     @property
     def folder(self) -> Path:
-        """The project's folder: the one whose `.dibs` has the database, else the one that is served."""
+        """The project's folder: the folder whose `.dibs` has the database, else the served folder."""
         file = self.database.file
         inside = file is not None and file.parent.name == ".dibs"
         return file.parent.parent if file is not None and inside else self.session.settings.folder

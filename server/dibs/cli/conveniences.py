@@ -1,4 +1,4 @@
-"""The parameters that some commands have in addition to those of their operations."""
+"""Conveniences of commands: parameters in addition to their operation's, and conversions for a shell."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class LiveOverview:
     """The newest moment of a backlog. A thread reads it, and calls `changed` after each change.
 
     `lost` says why the database cannot be read, and since which reading of time.monotonic; `moment` is then the last
-    one that was read, at `read_at` by the same clock.
+    moment that was read, at `read_at` by the same clock.
     """
 
     def __init__(self, flags: dict[str, Any], changed: Callable[[], None]) -> None:
@@ -70,7 +70,7 @@ class LiveOverview:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread; the end of the process ends one that waits for a database."""
+        """End the thread; a thread that waits for a database ends with the process."""
         self._closing.set()
         self._thread.join(LONGEST_CLOSE)
 

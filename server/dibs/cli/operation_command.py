@@ -1,4 +1,4 @@
-"""Builds the command of an operation from its row. Its arguments and its answer are those of the tool."""
+"""Builds the command of an operation from its row. It has the tool's arguments and the tool's answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def perform(invocation: Invocation) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Convenience:
-    """The differences between a command's parameters and those of its operation.
+    """The differences between a command's parameters and its operation's parameters.
 
     `params` adds or replaces parameters. `convert` returns the operation to perform and its arguments, from the given
     parameters. `without` names parameters of the operation that the command does not have. `settings` names further

@@ -111,7 +111,7 @@ async def _serve(
     authentication: Authentication | None,
     on_board: Settings | None,
 ) -> int:
-    """Serve clients, and beside them the board with these settings, and return the exit status."""
+    """Serve clients, and the board with these settings too. Returns the exit status."""
     if on_board is None:
         return await http.serve_http(servers, listening, exposure, authentication)
     from dibs.board.server import open_board

@@ -106,7 +106,7 @@ class Backlog(Calls):
         force: bool = False,
         timeout: float | None = None,
     ) -> Claim:
-        """Claim a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
+        """Claim a feature for a block: `async with backlog.claim() as feature`. It takes the arguments of `take`.
 
         After `timeout` seconds the block is cancelled, the feature fails, and the block raises TimeoutError.
 

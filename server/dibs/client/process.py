@@ -111,7 +111,7 @@ class Client:
         self.process.stdin.close()
 
     def _refuse_fork(self) -> None:
-        """Raise RuntimeError in a fork, which would mix its messages into those of its parent."""
+        """Raise RuntimeError in a fork: its messages would mix with its parent's."""
         if os.getpid() != self._owner:
             raise RuntimeError("a client does not survive a fork: start one in the child")
 

@@ -158,7 +158,7 @@ class SyncClaim:
 class SyncBacklog(Operations):
     """A `Backlog` whose methods wait for their answers; `with SyncBacklog.open() as backlog`.
 
-    Several threads may use it. The methods and their exceptions are those of `Backlog`.
+    Several threads may use it. It has the methods of `Backlog`, which raise the same exceptions.
 
     Ctrl-C stops all of them, if the backlog was opened in the main thread: that gets KeyboardInterrupt as always, the
     claims of the other threads are released at once, and their calls raise SystemExit, which ends a thread silently.

@@ -13,7 +13,7 @@ WALL = "wall"
 
 @dataclass(frozen=True, slots=True)
 class LeaseClock:
-    """A clock, named by `domain`: readings of one domain compare, those of two do not."""
+    """A clock, named by `domain`: readings can be compared only within one domain."""
 
     domain: str
 

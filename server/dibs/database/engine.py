@@ -53,7 +53,7 @@ class Engine(ABC):
     library: str
     """Name and version of the library or server."""
     clock: str
-    """The domain of the lease clock: readings of one domain compare, those of two do not."""
+    """The domain of the lease clock: readings can be compared only within one domain."""
 
     # -- connections ------------------------------------------------------------------------------
 

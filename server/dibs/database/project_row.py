@@ -72,8 +72,8 @@ def newer_schema(label: str, version: str | None) -> SchemaNewer:
 def check_project(found: Project | None, schema: str | None, opened: Project, label: str, *, writing: bool) -> Project:
     """Return the project that a transaction has `found`.
 
-    Raises DatabaseReplaced if it is not the one that the process opened, or if the transaction writes and the project
-    is frozen. Raises SchemaNewer if the transaction writes and a newer Dibs has migrated the database.
+    Raises DatabaseReplaced if it is not the project that the process opened, or if the transaction writes and the
+    project is frozen. Raises SchemaNewer if the transaction writes and a newer Dibs has migrated the database.
     """
     if writing and found is not None and found.moved_to is not None:
         raise frozen(opened.name, Freeze.read(found.moved_to))
@@ -91,9 +91,9 @@ def check_project(found: Project | None, schema: str | None, opened: Project, la
 class Freeze:
     """The reason why a project accepts no writes in this database, as `projects.moved_to` stores it.
 
-    `generation`, `project` and `label` identify another project: the copy of one that has `moved`, the source of an
-    unfinished copy (`copied`), or the original of a `backup`. The label holds no credentials. A backup also has `at`,
-    its time in seconds of the wall clock, and `seal`, the schema's version with the digest of its rows.
+    `generation`, `project` and `label` identify another project: the copy of a project that has `moved`, the source of
+    an unfinished copy (`copied`), or the original of a `backup`. The label holds no credentials. A backup also has
+    `at`, its time in seconds of the wall clock, and `seal`, the schema's version with the digest of its rows.
     """
 
     state: Literal["moved", "copied", "backup"]
@@ -119,7 +119,7 @@ class Freeze:
 
 
 def freeze_labels(moved_to: str | None) -> dict[str, str]:
-    """Return `moved_to`, the label of a moved project's database, or `backup_of`, that of a backup's original."""
+    """Return `moved_to`, the label of a moved project's database, or `backup_of`, the label of a backup's original."""
     freeze = Freeze.read(moved_to) if moved_to is not None else None
     if freeze is None or freeze.state == "copied":
         return {}

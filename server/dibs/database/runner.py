@@ -155,7 +155,7 @@ class JobRunner:
             return read(self._transaction(connection, start, writing=False))
 
     def _keep_up(self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep) -> None:
-        """Run the upkeep in a write transaction of its own, if a read finds it due."""
+        """Run the upkeep in a separate write transaction, if a read finds it due."""
         if not self._read_before(connection, upkeep.is_due):
             return
         self.connections.engine.sync()  # a disk that stalls holds up the renewals of holders too

@@ -115,7 +115,7 @@ class Overtime:
     """What the caller of a job does after its patience.
 
     `look_up` finds who keeps the job waiting, or returns None; it is abandoned after `LOOK_UP` seconds. `busy` receives
-    the patience and that holder, and returns the refusal of a job that has not begun. `interrupt` ends an overdue job.
+    the patience and that holder, and returns the refusal for a job that has not begun. `interrupt` ends an overdue job.
     """
 
     look_up: Callable[[], Future[str | None]]

@@ -26,7 +26,7 @@ class SnapshotNeeded(Exception):  # noqa: N818 - it asks for something, and repo
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Maintenance before a write: if `is_due` on a snapshot, `run` in a write transaction of its own."""
+    """Maintenance before a write: if `is_due` on a snapshot, `run` in a separate write transaction."""
 
     is_due: Callable[[Transaction], bool]
     run: Callable[[Transaction], object]

@@ -1,4 +1,4 @@
-"""Who sends an HTTP request: the access token in its headers, who is proven by it, and how often it may call."""
+"""Who sends an HTTP request: the access token in its headers, whom it proves, and how often it may call."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Connection(H11Protocol):
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept a connection. If there are too many, the one that has been idle for longest ends, or else this one."""
+        """Accept a connection. If there are too many, the longest idle connection ends, or else this one."""
         super().connection_made(cast("asyncio.Transport", transport))
         self.transport.max_size = READ_AT_ONCE  # type: ignore[attr-defined]  # asyncio's, which h11 keeps allocated
         self.timeout_keep_alive_task = self.loop.call_later(HEADER_SECONDS, self.timeout_keep_alive_handler)

@@ -1,6 +1,6 @@
 """Where a server over HTTP can be reached: its address, its names, its TLS, and the proxies before it.
 
-Beyond this machine it needs access tokens, and TLS of its own or a proxy's.
+Beyond this machine it needs access tokens, and either its own TLS or a proxy's.
 """
 
 from __future__ import annotations

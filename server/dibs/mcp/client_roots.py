@@ -39,8 +39,9 @@ UNKNOWN: Final = "the one of your client's root folder, as feature_get_stats say
 class ClientRoots:
     """Chooses the backlog before anything uses the database: the client's only root comes before the working folder.
 
-    `settings` are those of the chosen folder. `client` is set when the client can be asked, and `tried` after the first
-    attempt to choose. `refusal` says why there is nothing to serve yet, as in a home folder; then each call tries again.
+    `settings` are the settings of the chosen folder. `client` is set when the client can be asked, and `tried` after
+    the first attempt to choose. `refusal` says why there is nothing to serve yet, as in a home folder; then each call
+    tries again.
     """
 
     def __init__(self, settings: Settings) -> None:

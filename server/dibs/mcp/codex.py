@@ -17,7 +17,7 @@ LONGEST_ID = 100
 
 
 def is_codex(params: Mapping[str, Any] | None) -> bool:
-    """Return whether the parameters of `initialize` are those of Codex."""
+    """Return whether the parameters of `initialize` come from Codex."""
     client = (params or {}).get("clientInfo")
     return isinstance(client, dict) and client.get("name") == CLIENT
 

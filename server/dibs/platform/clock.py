@@ -13,7 +13,7 @@ from dibs.platform import system_calls
 
 
 def _linux_boot() -> str | None:
-    """Return the boot id and the time namespace, whose clock may have an origin of its own.
+    """Return the boot id and the time namespace, whose clock may have a different origin.
 
     Source: proc_sys_kernel(5), time_namespaces(7).
     """

@@ -1,9 +1,9 @@
 """A shell command with all processes that it starts: they end together, even when this process is killed.
 
-On POSIX it is a process group. A watcher in it waits for the end of a pipe from this process, and then kills the group; so
-the command ends when this process does, however that happens. On Windows it is a job object, which the system ends when
-its last handle is closed. Sources: setsid(2), kill(2); CreateJobObjectW and JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE. A program
-that leaves its process group for a session of its own is not ended.
+On POSIX it is a process group. A watcher in it waits for the end of a pipe from this process, and then kills the group;
+so the command ends when this process does, however that happens. On Windows it is a job object, which the system ends
+when its last handle is closed. Sources: setsid(2), kill(2); CreateJobObjectW and JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE. A
+program that leaves its process group by starting a new session is not ended.
 """
 
 from __future__ import annotations

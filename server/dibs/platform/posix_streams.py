@@ -59,7 +59,7 @@ class LineReader:
         self._news = anyio.Event()
 
     async def take(self) -> bytes | None:
-        """Return the next line that is not blank, or None in place of one that was too long.
+        """Return the next line that is not blank, or None in place of a line that was too long.
 
         Raises anyio.EndOfStream after the last one.
         """

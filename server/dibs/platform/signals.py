@@ -69,7 +69,7 @@ def stop(pid: int) -> None:
 
 
 def resume(pid: int) -> None:
-    """Let a suspended process go on. Raises ProcessLookupError, and OSError on Windows."""
+    """Resume a suspended process. Raises ProcessLookupError, and OSError on Windows."""
     if sys.platform == "win32":
         raise OSError("Windows does not suspend processes")
     os.kill(pid, signal.SIGCONT)

@@ -9,7 +9,7 @@ if sys.platform == "win32":
     from typing import Any, Self
 
     class Screen:
-        """There is none on Windows. Raises OSError."""
+        """Windows has no such screen. Raises OSError."""
 
         def __init__(self) -> None:
             raise OSError("Windows has no POSIX terminals")

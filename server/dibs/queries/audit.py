@@ -118,8 +118,8 @@ _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where
 class OpenLease:
     """A live claim; times in seconds of the wall clock.
 
-    A server renews a `connected` one while its client lives. A lease `elsewhere` is measured by the clock of another
-    machine, or by this machine's before its last boot.
+    A server renews a `connected` lease while its client is alive. A lease `elsewhere` is measured by the clock of
+    another machine, or by this machine's before its last boot.
     """
 
     feature: int

@@ -119,7 +119,7 @@ def first_of_each(tx: Transaction, wanted: Filter, most: int) -> dict[str, Colum
 def _first(tx: Transaction, column: str) -> list[tuple[list[ColumnElement[bool]], list[Any]]]:
     """Return more conditions and the order of the queries whose results begin a column, one after the other.
 
-    Passing features begin with the one that was tested last, as an index has them. Imported ones were never tested.
+    Passing features begin with the latest tested one, in the order of an index. Imported ones were never tested.
     """
     if column == "passing":
         tested = F.last_tested_at

@@ -25,7 +25,7 @@ ROW = 160
 """Bytes of a row without its name."""
 BACKS_OFF = "in back-off"
 LEAST_ASKED = 14
-"""Bytes of what a person was asked, in a row without more room."""
+"""Bytes for the question to a person, in a row without more room."""
 LONGEST_NAME = 2_000
 
 _D = dependencies.c

@@ -88,7 +88,7 @@ def get_graph(
 
 
 def _place(cursor: str | None) -> tuple[int, int]:
-    """Return the depth and the id after which to continue."""
+    """Return the depth and the feature id in a cursor, after which to continue."""
     if cursor is None:
         return 0, 0
     if not re.fullmatch(r"\d{1,2}\.\d{1,10}", cursor):

@@ -34,7 +34,7 @@ NOTES, NOTES_ROOM = 10, 900
 NEW_NOTE_ROOM = 90
 ANSWER_ROOM, LEAST_ANSWER_ROOM = 1_100, 250
 FEEDBACK_ROOM = 700
-"""Feedback takes its room from that of the answers."""
+"""Feedback takes its room from the room of the answers."""
 EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
 DEPENDENCY_FRAME = 62

@@ -81,7 +81,7 @@ def requests_of(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any]
 
 
 def questions_of(tx: Transaction, numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    """Return the complete texts of those of these `ask_user` questions that are open, by their numbers."""
+    """Return the complete texts of the open ones among these `ask_user` questions, by their numbers."""
     return {row["id"]: row["questions"] for row in tx.all(_questions_of, numbers=list(numbers))} if numbers else {}
 
 

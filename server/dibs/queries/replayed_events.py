@@ -29,7 +29,7 @@ _while_passing = (
 
 
 def wrong_dependencies(tx: Transaction) -> dict[int, tuple[list[int], list[int]]]:
-    """Return the features whose dependencies are not those of the events: (stored, replayed).
+    """Return the features whose dependencies differ from the events: (stored, replayed).
 
     A creation event of an older version has no `depends_on`, and does not say where the replay begins. For such a
     feature, only the dependencies that later events name are compared.
@@ -49,7 +49,7 @@ def wrong_dependencies(tx: Transaction) -> dict[int, tuple[list[int], list[int]]
 
 
 def wrong_rechecks(tx: Transaction) -> dict[int, tuple[bool, bool]]:
-    """Return the features whose rechecks are not those of the events: (whether it awaits one, whether it should)."""
+    """Return the features whose rechecks differ from the events: (whether it awaits one, whether it should)."""
     stored, replayed = {row["id"] for row in tx.all(_awaiting)}, set[int]()
     for row in tx.all(_while_passing):
         if (row["kind"] == Kind.UNMET and "dependency" in row["detail"]) or (row["detail"] or {}).get("recheck"):

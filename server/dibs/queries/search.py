@@ -28,7 +28,7 @@ TEXT = 2_000
 """Characters of a feature's own text in a full row; `feature_get_by_id` has the rest."""
 
 REQUEST = 900
-"""Bytes of what a full row says that a person was asked."""
+"""Bytes for the question to a person in a full row."""
 QUESTIONS = 10
 """The open questions of `ask_user` in one answer; others are counted."""
 

@@ -209,7 +209,7 @@ def _dumped(text: str, at: int, value: Any, *, spread: bool, indent: str | None 
 
 
 def _unit(text: str) -> str:
-    """Return the file's indent: the first one that is not before a comment."""
+    """Return the file's indent: the first indent that is not before a comment."""
     found = re.search(r"\n([ \t]+)\S", _bare(text))
     return found[1] if found else INDENT
 

@@ -45,8 +45,8 @@ class Nudge:
 def nudges(root: Path, *, remove: bool = False) -> list[Nudge]:
     """Return the changes that add the lines to the project's instruction files, or remove them.
 
-    They go into the files that exist, or into `AGENTS.md` if there are none. Raises InvalidInput for a file that is no
-    UTF-8, no regular file, outside the project or with half a pair of markers, and ReadOnly for one that may not be
+    They go into the files that exist, or into `AGENTS.md` if there are none. Raises InvalidInput for a file that is not
+    UTF-8, not regular, outside the project, or has only one of the two markers, and ReadOnly for a file that may not be
     changed.
     """
     found = {name: _text(root / name) for name in FILES}

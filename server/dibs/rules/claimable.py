@@ -1,7 +1,7 @@
 """The first features of the queue that can be claimed: ready, and on no file of a live claim.
 
-The areas of live claims are read once for all features. The guard of a claim, in SQL, compares the areas of one feature
-with those of each live claim.
+The areas of live claims are read once for all features. The guard of a claim, in SQL, compares one feature's areas with
+the areas of each live claim.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def add_areas(tx: Transaction, areas_by_feature: Mapping[int, Iterable[Area]]) -
 
 
 def replace_areas(tx: Transaction, feature: int, paths: Iterable[str] | None) -> None:
-    """Replace the areas of a feature with those of its new paths."""
+    """Replace a feature's areas with the areas of its new paths."""
     tx.run(_forget, feature=feature)
     add_areas(tx, {feature: areas_of(paths or ())})
     tx.wakes = True  # this feature, or one that waited for its files, may be ready now

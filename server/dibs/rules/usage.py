@@ -36,7 +36,7 @@ def added_usage(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> d
 
 
 def usage_of(tx: Transaction, feature: int) -> dict[str, float] | None:
-    """Return the sum of what all attempts at a feature have used, or None if no event has a usage."""
+    """Return the total usage of all attempts at a feature, or None if no event has a usage."""
     total: dict[str, float] = {}
     for row in tx.all(_used, feature=feature):
         for name, number in ((row["detail"] or {}).get("usage") or {}).items():

@@ -27,7 +27,7 @@ _claimed = hot(select(F.updated_at, F.unmet_dependencies).where(this(), held()))
 
 @dataclass(frozen=True, slots=True)
 class VerifyOrder:
-    """What to run for which claim, and the version of the feature. `generation` is that of the project."""
+    """What to run for which claim, and the version of the feature. `generation` is the project's generation."""
 
     feature: int
     token: str

@@ -25,7 +25,7 @@ from dibs_schema.status import Kind
 async def take(session: Session, args: arguments.ClaimFeature, context: CallContext) -> Claimed | Idle:
     """Claim the next ready feature or one by id, and wait for work if requested.
 
-    An agent that repeats or resumes a claim receives what is new, if it has received the rest lately. With an
+    An agent that repeats or resumes a claim receives only what is new, if it has received the rest lately. With an
     idempotency key it receives all of it: the first answer may be lost.
     """
     answer = await _take(session, args, context)

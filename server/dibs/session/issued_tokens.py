@@ -137,7 +137,7 @@ class IssuedTokens(ClaimMemory):
                 one.touched = time.monotonic()
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:
-        """Return the function that chooses a call's token: the one sent, or that of the only claim it can be about.
+        """Return the function that chooses a call's token: the one sent, or the only possible claim's token.
 
         A lost claim counts, so that a late call is refused with ClaimLost and does not affect another agent's claim.
         The function raises TokenRequired if the call can be about several claims: after one was lost, a late call and

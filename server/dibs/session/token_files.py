@@ -73,7 +73,8 @@ class TokenFiles(ClaimMemory):
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
         """Return the function that chooses a call's token.
 
-        It chooses the one sent, else a stored one that is still valid, else the newest stored one, whose claim is lost.
+        It chooses the token that was sent, else a stored token that is still valid, else the newest stored token, whose
+        claim is lost.
         """
         given = sent or self._sent
         stored = [] if given else [one for one in self.stored() if one.feature == feature]

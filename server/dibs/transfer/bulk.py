@@ -175,7 +175,7 @@ class BulkDatabase:
 
 
 def _inspect(engine: Engine) -> tuple[str | None, dict[str, str]]:
-    """Return the schema's version, None if there is no backlog, and the generation of each project by its name."""
+    """Return the schema's version (None without a backlog), and the generation of each project by its name."""
     with engine.translated():
         connection = engine.connect(reading=True)
         try:

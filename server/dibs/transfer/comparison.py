@@ -70,7 +70,7 @@ def batches(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def compare(tx: Transaction, backlog: Backlog, source: str, *, named: bool = False) -> Comparison:
-    """Compare the features of a file with those of the project.
+    """Compare the features of a file with the features of the project.
 
     `source` is what the references belong to. If the user has `named` it, no other list is looked for.
     Raises InvalidInput if the source is unclear, or a feature has too many dependencies.

@@ -169,8 +169,8 @@ def _row_counter(progress: Progress, total: int) -> Callable[[str, int], None]:
 def _copy_rows(source: BulkTransaction, target: BulkTransaction, shift: int, advance: Advance) -> dict[str, Digest]:
     """Copy all rows except the one in `projects`, and return the digests of the source.
 
-    Ids stay the same; those of events grow by `shift`. Expired leases are converted to the target's clock. The other
-    leases begin when the copy becomes live.
+    Ids stay the same, but `shift` is added to the ids of events. Expired leases are converted to the target's clock.
+    The other leases begin when the copy becomes live.
     """
     found: dict[str, Digest] = {}
     for table, rows in _digested(source, 0, advance, found):

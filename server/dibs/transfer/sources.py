@@ -75,7 +75,7 @@ def own_reference(reference: str, source: str | None) -> str:
 class Sources:
     """The features of a project by their sources, and within a source by their own references.
 
-    `stored` has all features by their stored references, `ids` all ids, and `claimed` those of claimed features. The
+    `stored` has all features by their stored references, `ids` all ids, and `claimed` the ids of claimed features. The
     source None has the features imported by versions without sources. Such a feature is also found by its category and
     name, since those versions made references from places in the file.
     """
@@ -122,9 +122,9 @@ class Sources:
     def list_of(self, features: Sequence[ImportedFeature], source: str, *, declared: bool) -> str | None:
         """Return the source whose features the file describes: `source`, or another one with the same ids and names.
 
-        So a list is found again after its file was moved, and what a version without sources has imported. A source that
-        the file has `declared` is never another one that has a name.
-        Raises InvalidInput if most names of equal ids differ.
+        This finds a list again after its file was moved, and also features that a version without sources imported. If
+        the file has `declared` its source, no other named source is considered. Raises InvalidInput if most names of
+        equal ids differ.
         """
         names = {one.reference: fold(one.name) for one in features}
         if source in self.lists:

@@ -61,7 +61,7 @@ class Batch:
         }
 
     def refuse(self) -> NoReturn:
-        """Raise the only refusal, or one that names every problem."""
+        """Raise the only refusal, or a refusal that names every problem."""
         places = sorted(self.refused)
         if len(set(self.refused.values())) == 1:
             raise self.refused[places[0]]

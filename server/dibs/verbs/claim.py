@@ -90,7 +90,7 @@ def claim(
 ) -> Claimed | Idle:
     """Claim `feature` or the next ready one (of `category`), or `resume` a claim of the agent name.
 
-    `force` also resumes the claim of a connection that lives.
+    `force` also resumes the claim of a live connection.
 
     Returns the claim with all that the agent needs, or the reason why there is nothing to claim.
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,

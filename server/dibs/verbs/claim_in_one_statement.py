@@ -71,7 +71,7 @@ def claim_row_in_one_statement(tx: Transaction, holder: Holder, category: str | 
 
 
 def one_statement_parameters(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
-    """Return the parameters of the statement: those of a claim, and the project as this process knows it."""
+    """Return the parameters of the statement: the parameters of a claim, and the project as this process knows it."""
     settings = tx.project.settings
     project = {"generation": tx.project.generation, "order": settings.order}
     project |= {"instructions": settings.instructions, "done_when": settings.row()["done_when"]}

@@ -1,4 +1,4 @@
-"""Continue a claim: as the connection that has it, under its agent name, or with its token after a connection's end."""
+"""Continue a claim: on the connection that has it, under its agent name, or with its token after a connection's end."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _continue_here(tx: Transaction, holder: Holder, here: list[Row]) -> Row | No
 
 
 def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
-    """Raise AlreadyHolding with the claim that the agent name has, and how to go on."""
+    """Raise AlreadyHolding with the agent name's present claim, and the next steps."""
     age = max(0, int(tx.now - held["claimed_at"]))
     fact = f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago."
     resume = {"feature_id": held["id"], "resume": True, "agent": holder.name}

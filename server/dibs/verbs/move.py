@@ -128,7 +128,7 @@ _to_end: dict[End, Update] = {
 
 
 def move_before(tx: Transaction, by: str, feature: int, before: int) -> Acknowledgement:
-    """Move a feature before another one, in any state, unless it is there. Its skips are lowered to those of the other.
+    """Move a feature before another one, in any state, unless it is there. Its skips are lowered to the other's.
 
     Raises NotFound, and InvalidInput if both are the same.
     """

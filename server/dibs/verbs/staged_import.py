@@ -24,7 +24,7 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features, import_parts, imports
 
 IMPORTER = "import"
-"""The author of what an import does."""
+"""The author recorded for an import's changes."""
 ABANDONED_AFTER = 3600.0
 """Seconds after which an import that was not published is discarded: its process has ended."""
 

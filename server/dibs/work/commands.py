@@ -49,7 +49,7 @@ class Built:
     late: str | None = None
 
     def usage(self) -> dict[str, Any]:
-        """Return what the attempt has used."""
+        """Return the attempt's usage: seconds, tokens and cost."""
         return {**reported(self.output)[0], "seconds": round(self.seconds, 1)}
 
     def text(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LONGEST_LINE = 8_192
-"""Bytes after which a line is cut in two."""
+"""Bytes after which a line is split in two."""
 TAIL = 256 << 10
 """Bytes of a command's output that are kept in memory, for its reason or evidence."""
 
@@ -23,7 +23,7 @@ class Screen:
         self._is_open = True
 
     async def write(self, data: bytes) -> None:
-        """Write lines. Once nobody reads them any more, they are dropped: the agents' work goes on."""
+        """Write lines. Once nobody reads them any more, they are dropped, and the agents continue."""
         async with self._one_at_a_time:
             if self._is_open:
                 self._is_open = await asyncio.to_thread(_written, data)

@@ -25,7 +25,7 @@ LOCK_PATIENCE = 5.0
 LOCK_PAUSE = 0.05
 
 Phase = Literal["planned", "running", "built", "merged"]
-"""`planned`: the worktree may be half made. `built`: the command succeeded. `merged`: and so did that of --then."""
+"""`planned`: the worktree may be half made. `built`: the command succeeded. `merged`: and so did the --then command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Record:
 
 
 class LockedFile:
-    """A file that one process has locked. `descriptor` may be inherited, and then the lock lasts as long as the heir."""
+    """A file that one process has locked. A child that inherits `descriptor` keeps the lock for its lifetime."""
 
     def __init__(self, path: Path) -> None:
         make_private(path.parent, path.parent.parent)

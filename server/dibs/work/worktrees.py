@@ -1,4 +1,4 @@
-"""The git worktrees of attempts: each begins with the present head of the base, on a branch of its own."""
+"""The git worktrees of attempts: each begins at the base's present head, on its own branch."""
 
 from __future__ import annotations
 

@@ -187,8 +187,8 @@ class Postgres(Engine):
     ) -> Iterator[TransactionStart | None]:
         """Hold a transaction at READ COMMITTED; an `exclusive` one begins by locking the project's row.
 
-        The lock is FOR NO KEY UPDATE, in a statement of its own: later statements read under the lock. The foreign
-        key of an event, which locks the same row FOR KEY SHARE, does not wait for it.
+        The lock is FOR NO KEY UPDATE, in a separate statement: later statements read under the lock. The foreign key of
+        an event, which locks the same row FOR KEY SHARE, does not wait for it.
         """
         load = self._write_locked if exclusive else self._write
         with self._transaction(connection, session.WRITING, load, name) as row:

@@ -42,8 +42,8 @@ BUSY_TIMEOUT = 5_000
 SPILL = 16_384
 """Pages (64 MiB) that a transaction may change before it writes some of them to the log, and reads them again later.
 
-The largest batch changes 5,400 pages. The memory is free again after the commit, unlike that of a larger `cache_size`.
-Source: https://www.sqlite.org/pragma.html#pragma_cache_spill
+The largest batch changes 5,400 pages. The memory is free again after the commit, unlike the memory of a larger
+`cache_size`. Source: https://www.sqlite.org/pragma.html#pragma_cache_spill
 """
 
 

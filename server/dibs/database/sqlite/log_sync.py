@@ -20,8 +20,8 @@ class LogSync:
     """The write-ahead log of one database file, as it is synced.
 
     A commit appends to the log without a sync, and its writer leaves the queue. Then it syncs the log, and only then
-    answers. A sync covers the commits of other processes before its own, so an acknowledged change never depends on one
-    that may be lost. A checkpoint syncs the log before it copies from it, and the log begins anew only after a
+    answers. A sync covers the commits of other processes before its own, so an acknowledged change never depends on a
+    change that may be lost. A checkpoint syncs the log before it copies from it, and the log restarts only after a
     checkpoint that copied and synced everything: a commit that is no longer in the log is in the database, on disk.
 
     A sync that fails is never repeated: the kernel may have dropped what it could not write, and reports that once to

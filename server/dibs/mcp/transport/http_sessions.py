@@ -1,4 +1,4 @@
-"""The sessions of clients with a handshake. If there are too many, the one that has been idle for longest ends."""
+"""The sessions of clients with a handshake. If there are too many, the longest idle session ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_SESSIONS: Final = 1_000
 
 
 class Sessions(StreamableHTTPSessionManager):
-    """All open sessions of one server. `lease` is for how many seconds a claim lives after a call about it.
+    """All open sessions of one server. `lease` is the number of seconds for which a claim lasts after a call about it.
 
     `all_sessions` holds the sessions of all servers of the process, these included.
     """
@@ -100,5 +100,5 @@ class Sessions(StreamableHTTPSessionManager):
 
 
 def _idle_until(transport: StreamableHTTPServerTransport) -> float:
-    """Return the time at which an idle session would end by itself, or infinity for one in use."""
+    """Return the time at which an idle session would end by itself, or infinity for a session in use."""
     return math.inf if transport.idle_scope is None else transport.idle_scope.deadline

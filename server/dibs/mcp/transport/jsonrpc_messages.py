@@ -23,7 +23,7 @@ class Malformed(Exception):  # noqa: N818 - it describes the text
 
 
 def decode(text: bytes | None) -> types.JSONRPCMessage:
-    """Return the message in `text`, which is None if it was too long to keep.
+    """Return the message in `text`; None means that it was too long to keep.
 
     Raises Malformed with PARSE_ERROR if the text is not JSON in UTF-8, and with INVALID_REQUEST if it is too long or
     not a single JSON-RPC 2.0 message (MCP has no batches).

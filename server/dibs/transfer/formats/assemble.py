@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"\d+")
 def assemble(
     name: str, entries: Sequence[Entry], report: Report, options: ReadOptions, *, source: str | None = None
 ) -> Backlog:
-    """Return the backlog of a file in the format called `name`; the order of the entries is that of the queue.
+    """Return the backlog of a file in the format called `name`; the entries are in the order of the queue.
 
     `source` is what the references belong to, if the file says so. Changes the entries.
     Raises InvalidInput for an entry without a text of its own, for equal ids, and for dependencies as `dependencies_of`.

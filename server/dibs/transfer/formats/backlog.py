@@ -119,7 +119,7 @@ class ImportedFeature:
 
     @property
     def proof(self) -> dict[str, Any] | None:
-        """The evidence as a feature has it."""
+        """The evidence in the form that a feature stores."""
         return {"summary": self.evidence} if isinstance(self.evidence, str) and self.evidence else self.evidence or None
 
 

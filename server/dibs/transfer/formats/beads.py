@@ -31,7 +31,7 @@ EPIC: Final = "epic"
 MOST_CHILDREN: Final = 20
 """Issues of an epic that it waits for: a feature may have so many dependencies, unless a setting allows more."""
 LAST: Final = 5
-"""The priority of a deferred issue: after those of beads, which are 0 to 4."""
+"""The priority of a deferred issue: after the priorities of beads, which are 0 to 4."""
 
 SKIPPED: Final[Mapping[str, str]] = {
     "tombstone": "an issue that was deleted",

@@ -21,7 +21,8 @@ _BOX: Final = re.compile(rf"(?:[\s>]|{_MARKER}[ \t])*?{_MARKER}[ \t]+\[([{re.esc
 def edit(file: SourceFile, features: Sequence[ImportedFeature], states: Sequence[State | None]) -> tuple[str, int]:
     """Return the text with the states, and the number of items that differ from before.
 
-    `features` are what the file's reader returned, with their lines as paths; one whose state is None stays as it is.
+    `features` are what the file's reader returned, with their lines as paths; a feature whose state is None is not
+    changed.
     """
     text = file.text()
     starts = [line.start() for line in _LINE.finditer(text)]

@@ -66,4 +66,4 @@ SPEC_KIT: Final = Dialect(
 )
 PLAIN: Final = Dialect("checklist")
 DIALECTS: Final = (KIRO, OPENSPEC, SPEC_KIT)
-"""The first whose path, or else whose content, fits reads a file; one that fits none is a plain checklist."""
+"""The first whose path, or else whose content, fits reads a file; a checklist that fits none is plain."""

@@ -23,7 +23,7 @@ class FoundBacklog:
 
 
 def find_backlogs(root: Path, driver: ModuleType, options: ReadOptions) -> Iterator[FoundBacklog]:
-    """Read each backlog in a folder, and yield what it has."""
+    """Read each backlog in a folder, and yield a summary of it."""
     for path in places_in(root):
         try:
             found = read_backlog(path, driver, options)

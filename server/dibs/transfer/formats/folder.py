@@ -1,4 +1,4 @@
-"""Folders of other tools, in which each task is a file of its own."""
+"""Folders of other tools, in which each task is a separate file."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from dibs_schema.status import Status
 def edit(file: SourceFile, features: Sequence[ImportedFeature], states: Sequence[State | None]) -> tuple[str, int]:
     """Return the text with the states, and the number of features that differ from before.
 
-    `features` are what the file's reader returned; one whose state is None stays as it is. Raises InvalidInput for
-    files of tools that are only read, or if anything but the states would change.
+    `features` are what the file's reader returned; a feature whose state is None is not changed. Raises InvalidInput
+    for files of tools that are only read, or if anything but the states would change.
     """
     text = file.text()
     document = parse_located(text)

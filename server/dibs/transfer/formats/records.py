@@ -139,7 +139,7 @@ class Record(BaseModel):
 
 
 def add_text(entry: Entry, title: str, found: str, report: Report) -> None:
-    """Add a text without a place of its own to the end of the description, and report it."""
+    """Add a text that has no field of its own to the end of the description, and report it."""
     entry.texts.append((title, clean(found)))
     report.as_text(title)
 

@@ -88,7 +88,7 @@ def _from_copy(path: Path, driver: ModuleType, report: Report) -> Found:
     """Read a copy of the file and its log or journal, in which SQLite may recover after a crash."""
     parts = {end: _with_suffix(path, end) for end in ("", "-wal", "-journal")}
     if sum(_size(part) for part in parts.values()) > MAX_BYTES:
-        raise InvalidInput(f"together with its WAL file it is larger than {MAX_BYTES // 1_000_000} MB.")
+        raise InvalidInput(f"together with its WAL or journal file it is larger than {MAX_BYTES // 1_000_000} MB.")
     with TemporaryDirectory(prefix="dibs-import-") as folder:
         copy = Path(folder, "features.db")
         for end, part in parts.items():

@@ -62,7 +62,7 @@ def _tags(document: Any) -> dict[str, Any]:
 
 
 def chosen_tags(document: Any, tag: str | None) -> dict[str, Any]:
-    """Return the lists of tasks to read by their tags: that of one, or all. Raises InvalidInput."""
+    """Return the lists of tasks to read by their tags: the chosen tag's list, or all lists. Raises InvalidInput."""
     tags = _tags(document)
     if tag is not None and tag not in tags:
         there = ", ".join(map(repr, filter(None, tags))) or "none"
