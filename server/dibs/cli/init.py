@@ -108,7 +108,7 @@ def init(
 
     At a terminal it then offers to start the project's instructions, which each claim brings, from a file
     (--instructions does so without asking), and to tell agents of the backlog in three lines of AGENTS.md and CLAUDE.md
-    (--nudge). --remove takes these lines out again.
+    (--nudge). --remove takes these lines out again, also where another client stays; --no-nudge keeps them.
 
     The exit status is 1 if the server does not answer, and 3 if there is something to write but no terminal to
     confirm it.
