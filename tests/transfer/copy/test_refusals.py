@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from dibs.client import Client, server_command
+from dibs.database.compiled import JSONText
 from dibs.verbs.release import release
+from dibs.verbs.staged_import import stage_part
 from dibs_schema.refusals import (
     AlreadyClaimed,
     DatabaseDamaged,
@@ -127,6 +130,16 @@ def test_a_project_in_the_way_is_left_alone(pair: tuple[str, str]) -> None:
     assert "'web'" in says.message
     assert is_live(source, "web")
     assert is_live(target, "web")
+
+
+def test_an_import_in_the_way_is_left_alone(new_place: Callable[[str], str]) -> None:
+    """A target whose first large import is being staged is in use, though it has no feature yet."""
+    source, target = new_place("sqlite"), new_place("sqlite")
+    with opened(source) as old, opened(target) as new:
+        add(old)
+        new.write_now(partial(stage_part, name="one", part=0, staged=JSONText("[]")))
+    assert "already" in refused(InvalidInput, source, target).message
+    assert is_live(source)
 
 
 def test_an_old_place_of_another_project_is_left_alone(new_place: Callable[[str], str]) -> None:

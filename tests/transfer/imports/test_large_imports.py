@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,16 @@ import pytest
 from sqlalchemy import func, select
 
 from dibs.database import Database, open_database
+from dibs.database.compiled import JSONText
 from dibs.queries.stats import get_stats
 from dibs.rules.unfinished_imports import is_unfinished
 from dibs.settings import Settings
 from dibs.transfer import run_import
 from dibs.transfer.formats import read_backlog
 from dibs.transfer.importer import Import, import_features
+from dibs.verbs.depend import add_dependency, remove_dependency
 from dibs.verbs.project_settings import change_setting
-from dibs.verbs.staged_import import IMPORTER, add_part
+from dibs.verbs.staged_import import IMPORTER, add_part, discard_part, publish, stage_part
 from dibs_schema.refusals import Busy, DatabaseReplaced, DiskFull, OutcomeUnknown, ReadOnly, Unavailable
 from dibs_schema.status import Status
 from dibs_schema.tables import import_parts, imports
@@ -279,6 +283,93 @@ def test_a_refusal_says_which_import_is_accepted(
     assert fact.endswith("It failed. The database is healthy. Mend it.")
 
 
+def test_parts_carry_who_imports(database: Database, file: Path, small_parts: None) -> None:
+    """Whoever adds the rest, the features are by the person who has imported them."""
+    publish_and_end(database, file, by="ada")
+    run_import.finish_import(database, lambda *_: None)
+    assert {one["created_by"] for one in features(database).values()} == {"ada"}
+    assert {one["agent"] for one in journal(database)} == {"ada"}
+
+
+def test_a_part_is_bounded_by_its_rows(
+    database: Database, file: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dependencies, notes and file areas count, and what has more rows than a part may have is a part of its own."""
+    monkeypatch.setattr(run_import, "PART_ROWS", 4)
+    shown: list[int] = []
+
+    def progress(what: str, done: int, _: int) -> None:
+        if what == "adding":
+            shown.append(done)
+
+    run_import.run_import(database, Import(read_backlog(file), "list.json"), progress)
+    assert_complete(database)
+    of_feature = {one["id"]: 1 + len(one["dependencies"]) + len(one["notes"]) + len(one["paths"]) for one in listed()}
+    rows = sum(of_feature.values())
+    assert rows / 4 <= len(shown) <= COUNT
+    assert max(after - before for before, after in pairwise([0, *shown])) <= 4
+
+
+def test_staged_parts_are_discarded_one_by_one(database: Database) -> None:
+    """The import itself is removed last, and a published one not at all."""
+    for part in range(2):
+        database.write_now(partial(stage_part, name="one", part=part, staged=JSONText("[]")))
+    seen = [(database.write_now(partial(discard_part, name="one")), staged(database)) for _ in range(4)]
+    assert seen == [(True, (1, 1)), (True, (1, 0)), (False, (0, 0)), (False, (0, 0))]
+    database.write_now(partial(stage_part, name="two", part=0, staged=JSONText("[]")))
+    database.write_now(lambda tx: publish(tx, "two", 1, 1, 0))
+    assert (database.write_now(partial(discard_part, name="two")), staged(database)) == (False, (1, 1))
+
+
+@pytest.mark.parametrize("moment", [1, 6])
+@pytest.mark.parametrize("removed", [1, 99])
+def test_an_import_that_was_discarded_compares_again(
+    database: Database, file: Path, small_parts: None, moment: int, removed: int
+) -> None:
+    """After a jump of the clock another process takes it for an old one: a part or all of it is gone."""
+    came: list[str] = []
+
+    def progress(what: str, done: int, _: int) -> None:
+        came.append(what)
+        if (what, done) == ("staging", moment) and came.count("comparing") == 1:
+            (name,) = database.read_now(lambda tx: [one["id"] for one in tx.all(select(imports.c.id))])
+            for _ in range(removed):
+                database.write_now(partial(discard_part, name=name))
+
+    assert run_import.run_import(database, Import(read_backlog(file), "list.json"), progress)[1].added == COUNT
+    assert came.count("comparing") == 2
+    assert_complete(database)
+
+
+def test_heights_of_the_critical_path_are_true_in_the_end(database: Database, file: Path, small_parts: None) -> None:
+    """Also where agents change the dependencies between two parts, and features that were there become longer chains."""
+    database.write_now(lambda tx: change_setting(tx, "ada", "order", "critical_path"))
+    start: list[dict[str, Any]] = [
+        {"id": "f3", "name": "feature 3"},
+        {"id": "f9", "name": "feature 9", "dependencies": ["f3"]},
+    ]
+    first = saved(file.with_name("first.json"), start)
+    run_import.run_import(database, Import(read_backlog(first), "list.json", named=True), lambda *_: None)
+    added: list[int] = []
+
+    def progress(what: str, *_: int) -> None:
+        if what == "adding":
+            assert is_sound(database)
+            row = board(database)["dependencies"][-1]
+            remove = partial(remove_dependency, by="ada", feature=row["feature_id"], dependency=row["dependency_id"])
+            (other,) = add(database)
+            database.write_now(lambda tx: add_dependency(tx, "ada", other, row["feature_id"]))
+            if len(added) % 2:
+                database.write_now(remove)
+            added.append(other)
+            assert is_sound(database)
+
+    run_import.run_import(database, Import(read_backlog(file), "list.json", named=True), progress)
+    assert len(added) > 3
+    assert max(one["height"] for one in features(database).values()) > 1
+    assert is_sound(database)
+
+
 @pytest.fixture
 def watched(database: Database) -> Callable[[], list[float]]:
     """The processor time in seconds of each write transaction's verb of this database."""
@@ -300,11 +391,12 @@ def watched(database: Database) -> Callable[[], list[float]]:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("length", [100, 20_000])
+@pytest.mark.parametrize(("length", "order"), [(100, "priority"), (20_000, "priority"), (100, "critical_path")])
 def test_no_part_of_a_large_import_takes_long(
-    database: Database, tmp_path: Path, watched: Callable[[], list[float]], length: int
+    database: Database, tmp_path: Path, watched: Callable[[], list[float]], length: int, order: str
 ) -> None:
     """While thousands of features come in, or hundreds of the greatest length, no transaction takes 60 ms of a processor."""
+    database.write_now(lambda tx: change_setting(tx, "ada", "order", order))
     count = 3_000 if length == 100 else 400
     entries = [
         {
