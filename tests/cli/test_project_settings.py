@@ -62,7 +62,7 @@ def test_an_agents_shell_sets_no_verify_command(person: Shell, agent: dict[str, 
     """In the shell of an agent the command is neither set nor allowed."""
     person.json("settings", "verify_command", "make test")
     ended = replace(person, settings={**person.settings, **agent}).dibs("settings", "verify_command", what)
-    assert (ended.returncode, "for a person" in ended.stderr) == (1, True)
+    assert (ended.returncode, "Only a person" in ended.stderr) == (1, True)
     assert shown(person, "verify_command") == "make test"
 
 
