@@ -147,4 +147,4 @@ def test_a_call_is_carried_out_for_whom_the_contract_names(
     assert not wrong, "\n".join(wrong)
     acted = {row["token_name"] for row in backlog.read_now(lambda tx: tx.all(_acted))} - {None}
     assert not [name for name in acted if name.startswith(OTHER)]
-    assert acted or operation.reads
+    assert acted or operation.reads or engine != "sqlite", "the whole table has a cell that writes; pairs may have none"
