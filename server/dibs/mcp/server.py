@@ -187,6 +187,8 @@ def _build(settings: Settings) -> list[ToolDefinition]:
         "mcp.prompts.prompts",
         "mcp.resources.read",
         "queries.change_feed",
+        "rules.claim_holders",
+        "verbs.staged_import",
     ):
         importlib.import_module(f"dibs.{module}")
     return definitions(settings.role)

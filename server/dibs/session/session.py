@@ -118,11 +118,11 @@ class Session:
         So it is for a claim that has ended: its token can still correct evidence, or regain the claim. The holder of a
         token never changes.
         """
+        if self.caller.principal is None or token is None:
+            return
         from dibs.rules.claim_holders import ended_holder_of
         from dibs.rules.diagnosis import holder_of
 
-        if self.caller.principal is None or token is None:
-            return
         holder = holder_of(tx, feature, token) or ended_holder_of(tx, feature, token)
         if holder is not None:
             self.caller.principal.refuse_claim_of(holder)
