@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -33,9 +33,9 @@ def test_what_breaks_under_many_agents_is_told_and_tested_again(database: Databa
     testers = up(*(start("--role", "tester") for _ in range(TESTERS)))
     deadline = time.monotonic() + WITHIN
     with ThreadPoolExecutor(CODERS + TESTERS) as pool:
-        work = [pool.submit(_build, one, deadline) for one in coders]
-        work += [pool.submit(_test, one, deadline) for one in testers]
-        for one in work:
+        tested = [pool.submit(_test, one, deadline) for one in testers]
+        built = [pool.submit(_build, one, tested, deadline) for one in coders]
+        for one in (*tested, *built):
             one.result()
 
     events = events_of(database)
@@ -55,9 +55,10 @@ def test_what_breaks_under_many_agents_is_told_and_tested_again(database: Databa
     assert_sound(database)
 
 
-def _build(server: ServerClient, deadline: float) -> None:
-    """Claim and pass features until the project is complete; give up what cannot be passed, and check the cost."""
-    while (answer := server.call("feature_claim_and_get", wait_seconds=1))["state"] != "complete":
+def _build(server: ServerClient, tested: list[Future[None]], deadline: float) -> None:
+    """Claim and pass features until all is tested; give up what cannot be passed, and check the cost."""
+    while not all(one.done() for one in tested):  # a complete project may break again
+        answer = server.call("feature_claim_and_get", wait_seconds=1)
         assert time.monotonic() < deadline, answer
         if answer["state"] != "claimed":
             continue
