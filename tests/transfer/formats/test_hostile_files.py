@@ -40,7 +40,7 @@ def refused(tmp_path: Path) -> Callable[[str, str], str]:
         (
             ".beads/issues.jsonl",
             '{"id": "a", "title": ["x", {"y": 1}], "issue_type": "bug"}\n',
-            "line 1.title has a value of",
+            "line 1.title has the wrong type",
         ),
         (
             ".beads/issues.jsonl",
