@@ -32,7 +32,8 @@ Arguments = dict[str, Any]
 Arrange = Callable[[Client, Database], Awaitable[Arguments]]
 
 ELSEWHERE = {
-    "outcome_unknown": "PostgreSQL alone can leave a commit in doubt",
+    "not_verified": "test_verification.py has a command to run",
+    "outcome_unknown": "tests/faults breaks the disk or the server during a commit",
     "disk_full": "tests/faults fills a real disk",
     "unsafe_filesystem": "tests/faults reads mount tables",
 }
