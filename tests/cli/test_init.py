@@ -120,7 +120,7 @@ def test_a_worktree_gets_files_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.posix("it types at a pty")
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_person_is_shown_the_difference_and_asked(answer: str, tmp_path: Path) -> None:
-    """At a terminal the difference is coloured; it is written after a yes, and not after a no."""
+    """At a terminal the difference is coloured; it is written after a yes, and not after a no. Two offers are declined."""
     import pty
 
     mine, theirs = pty.openpty()
@@ -133,7 +133,7 @@ def test_a_person_is_shown_the_difference_and_asked(answer: str, tmp_path: Path)
         stderr=theirs,
     ) as process:
         os.close(theirs)
-        os.write(mine, f"{answer}\n".encode())
+        os.write(mine, f"{answer}\n\nn\n".encode())
         shown = b""
         while True:
             try:
@@ -143,6 +143,7 @@ def test_a_person_is_shown_the_difference_and_asked(answer: str, tmp_path: Path)
     os.close(mine)
     assert "\x1b[32m+" in shown.decode()
     assert "Write it?" in shown.decode()
+    assert ("what every worker must know" in shown.decode(), "Add them to" in shown.decode()) == (answer == "y",) * 2
     assert (process.returncode, files(tmp_path)) == ((0, [".mcp.json"]) if answer == "y" else (1, []))
 
 

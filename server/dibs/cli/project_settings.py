@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from dibs.platform.users import user_name
 from dibs.regular_file import read_regular
 from dibs.settings import Settings
 from dibs_schema.folding import fold
-from dibs_schema.refusals import Forbidden, InvalidInput
+from dibs_schema.refusals import Forbidden, InvalidInput, NotFound, ReadOnly
 
 if TYPE_CHECKING:
     from dibs.database import Database
@@ -130,13 +131,21 @@ def start_instructions(flags: dict[str, Any], text: str | None, *, quiet: bool) 
 
     `quiet` writes to standard error. Raises InvalidInput, and OSError.
     """
-    from dibs.verbs.project_settings import change_setting, get_settings
+    from dibs.verbs.project_settings import change_setting
 
     place = {name: flags.get(name) for name in PLACE}
-    with backlog(place, make=True) as database:
-        if text is None and not database.read_now(get_settings).instructions:
-            file = click.prompt("A file with what every worker must know (empty for none)", "", show_default=False)
-            text = text_of(file, "file") if file else None
-        if text is not None:
+    if text is None and not _has_instructions(place):
+        file = click.prompt("A file with what every worker must know (empty for none)", "", show_default=False)
+        text = text_of(file, "file") if file else None
+    if text is not None:
+        with backlog(place, make=True) as database:
             rules = database.write_now(lambda tx: change_setting(tx, user_name(), "instructions", text))
-            click.echo(f"Each claim brings these instructions: {len(rules.instructions):,} characters.", err=quiet)
+        click.echo(f"Each claim brings these instructions: {len(rules.instructions):,} characters.", err=quiet)
+
+
+def _has_instructions(place: dict[str, Any]) -> bool:
+    from dibs.verbs.project_settings import get_settings
+
+    with suppress(NotFound, ReadOnly), backlog(place, read_only=True) as database:
+        return bool(database.read_now(get_settings).instructions)
+    return False
