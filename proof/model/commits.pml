@@ -4,7 +4,7 @@
  * WRITERS processes make CHANGES changes together. Each commits in its turn, leaves the queue, syncs the log and answers.
  * It may commit twice in a turn, as upkeep comes before a call's own change; then it syncs the log between.
  * Changes are numbered by their commits, so "up to" is a number. Whoever has its turn may checkpoint: sync the log, copy it
- * into the database file, sync that, and let the log begin anew. Any sync may fail. Then the kernel has dropped what it
+ * into the database file, sync that, and let the log restart. Any sync may fail. Then the kernel has dropped what it
  * could not write, and says so once to each descriptor that is open; a later sync, and that of a descriptor opened later,
  * succeeds and writes nothing. So a process that meets the error leaves a mark, which others read before they commit and
  * after they sync. Assumed: no process opens the log for the first time in the moment between an error and its mark.
@@ -23,12 +23,12 @@
 
 byte turn = NOBODY;
 byte visible;        /* changes that readers see */
-byte in_log;         /* of these, the log on disk has all up to this one; 0 when it has begun anew */
+byte in_log;         /* of these, the log on disk has all up to this one; 0 after it has restarted */
 byte copied;         /* the database file has all up to this one, perhaps in the kernel's memory alone */
 byte in_file;        /* and on disk */
 byte acknowledged;
 bool failed;         /* a sync of the log has failed */
-bool mark;           /* the file beside the database that says so */
+bool mark;           /* the file next to the database that says so */
 bool told[WRITERS];  /* this process's own descriptor will not report it, or has done so */
 bool told_sqlite[WRITERS];  /* and SQLite's */
 

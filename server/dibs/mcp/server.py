@@ -176,11 +176,11 @@ class DibsServer(BaseServer):
 
 def _build(settings: Settings) -> list[ToolDefinition]:
     """Build the definitions, and import all that requests need: an upgrade may replace the package of a running server."""
+    from dibs.mcp.app.document import document
     from dibs.mcp.definitions import definitions
 
     load_operations()
     for module in (
-        "mcp.app.document",
         "mcp.app.tools",
         "mcp.call",
         "mcp.prompts.completions",
@@ -191,6 +191,8 @@ def _build(settings: Settings) -> list[ToolDefinition]:
         "verbs.staged_import",
     ):
         importlib.import_module(f"dibs.{module}")
+    if is_offered(settings.role):
+        document()
     return definitions(settings.role)
 
 

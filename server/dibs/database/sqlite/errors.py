@@ -48,7 +48,9 @@ def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
 def unsynced(path: Path, *, marked: bool = True) -> OutcomeUnknown:
     """Return the refusal for a change that is committed, and whose sync failed. `marked` says that others know of it."""
     warning = (
-        "" if marked else " It could not be recorded beside the database: do that before a server is started again."
+        ""
+        if marked
+        else " The failure could not be recorded next to the database: recover it before a server is started again."
     )
     return OutcomeUnknown(
         f"The disk of {path} failed to keep this change: all servers see it now, and a power cut could undo it. From now on "

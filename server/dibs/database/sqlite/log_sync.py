@@ -25,7 +25,7 @@ class LogSync:
     checkpoint that copied and synced everything: a commit that is no longer in the log is in the database, on disk.
 
     A sync that fails is never repeated: the kernel may have dropped what it could not write, and reports that once to
-    each descriptor. The commit is visible and may be lost in a power cut. So a marker file beside the database stops
+    each descriptor. The commit is visible and may be lost in a power cut. So a marker file next to the database stops
     all processes from writing, until `dibs doctor --recover` has put everything that is visible on disk.
     proof/model/commits.pml has the order of these steps. Sources: https://www.sqlite.org/wal.html#ckpt,
     https://www.sqlite.org/pragma.html#pragma_synchronous, fsync(2); https://wiki.postgresql.org/wiki/Fsync_Errors.
