@@ -62,7 +62,6 @@ class SQLite(Engine):
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
         self._syncs = synchronous == "FULL"
         self._sync = LogSync(self.path, self._paths[1])
-        self._unsynced = False
         self._log = WriteAheadLog(self._paths[1], self._queue, self.driver, BUSY_TIMEOUT)
         self._identity: tuple[FileId, ...] | None = None
         self._at_rest: tuple[int, int] | None = None
@@ -220,7 +219,7 @@ class SQLite(Engine):
         if not self._read_only:
             with suppress(Refusal):
                 self._enter_queue()
-        self._sync_rest()  # the closing checkpoint would meet an error alone
+        self._sync.sync_rest()  # the closing checkpoint would meet an error alone
         self._sync.close()  # Windows removes no file that is open
         try:
             yield
@@ -257,7 +256,7 @@ class SQLite(Engine):
                 self.check_identity()
                 self._sync.refuse_after_failure()
                 yield self._start(*find_project(connection, name))
-            self._log.restart_if_large(_driver_connection(connection), before=self._sync_rest)
+            self._log.restart_if_large(_driver_connection(connection), before=self._sync.sync_rest)
 
     def _enter_queue(self) -> None:
         """Wait in the writer queue. Raises ReadOnly if its file cannot be opened."""
@@ -277,13 +276,7 @@ class SQLite(Engine):
             self._sync.close()
             self.check_identity()
             raise self._changing()
-        self._sync_rest()
-
-    def _sync_rest(self) -> None:
-        """Sync commits that their writer has not synced yet. An error leaves the mark, which later writes meet."""
-        if self._unsynced:
-            with suppress(Refusal):
-                self.sync()
+        self._sync.sync_rest()
 
     @contextmanager
     def _opening(self) -> Iterator[None]:
@@ -350,7 +343,8 @@ class SQLite(Engine):
             if unknown is None:
                 raise
             raise unknown from error
-        self._unsynced = self._syncs
+        if self._syncs:
+            self._sync.note_commit()
 
     def sync(self) -> None:
         """See Engine. Other writers have their turn meanwhile, and sync for themselves."""
@@ -358,7 +352,6 @@ class SQLite(Engine):
             with self._opening():
                 self._sync.open()
             self._sync.sync()
-            self._unsynced = False
 
     def work_version(self, connection: Connection) -> int:
         """Return a number that changes when another connection commits. Reads no table and takes no lock."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from dibs.database.sqlite.errors import not_recovered, unsynced
 from dibs.platform import durable_sync
 from dibs.platform.file_identity import FileId, file_at, file_of
+from dibs_schema.refusals import Refusal
 
 
 def mark_of(database: Path) -> Path:
@@ -38,6 +39,7 @@ class LogSync:
         self._descriptor: int | None = None
         self._file: FileId = (0, 0)
         self._failed = False
+        self._unsynced = False
 
     def open(self) -> FileId:
         """Open the log, unless it is open, and return which file it is. Raises OSError.
@@ -50,6 +52,16 @@ class LogSync:
             self._file = file_of(os.fstat(self._descriptor))
         return self._file
 
+    def note_commit(self) -> None:
+        """Remember that there is a commit to sync."""
+        self._unsynced = True
+
+    def sync_rest(self) -> None:
+        """Sync the commits that nobody has synced yet. An error leaves the mark, which later writes meet."""
+        if self._unsynced:
+            with suppress(Refusal):
+                self.sync()
+
     def sync(self) -> None:
         """Sync the log. Raises OutcomeUnknown if the disk fails, or has failed for another process meanwhile."""
         assert self._descriptor is not None, "it was opened before the commit"
@@ -60,6 +72,7 @@ class LogSync:
             raise unsynced(self._database, marked=self._set_mark()) from error
         if self._failed or self._is_marked():
             raise unsynced(self._database)
+        self._unsynced = False
 
     def refuse_after_failure(self) -> None:
         """Raise DatabaseDamaged if a sync of any process failed, and nobody has recovered the database since."""
