@@ -81,7 +81,10 @@ exec 3<&0 </dev/null
 ( ( cat <&3; kill -KILL 0 ) >/dev/null 2>&1 & )
 exec 3<&- sh -c "$1"
 """
-    """Starts the watcher, whose parent ends at once, so that the command has no child that it did not start."""
+    """Starts the watcher, whose parent ends at once, so that the command has no child that it did not start.
+
+    It needs no file of this package, unlike `guard`: a server must run commands after an upgrade has replaced the package.
+    """
 
     class _Group:
         """The process group of a command. Its watcher keeps the group's id from being used again."""
