@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]  # has no types; the wheel requires it
 
-from e2e.clients import PROMPT, Client, Place
+from e2e.clients import NOWHERE, PROMPT, Client, Place
+from e2e.fetching import BIN
 from e2e.model import Model, serving
 from e2e.script import Script
 
@@ -85,3 +86,19 @@ def play(client: Client, place: Place, script: Script) -> Model:
     with running(client, place, script) as run:
         run.finish()
     return run.model
+
+
+def run_program(client: Client, place: Place, *words: str) -> str:
+    """Run a command of the client's program without a model, and return its output."""
+    done = subprocess.run(
+        [str(BIN / client.name), *words],
+        cwd=place.project,
+        env=client.environment(place, NOWHERE),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -13,7 +13,7 @@ import pytest
 from e2e.backlog import Backlog
 from e2e.clients import NOWHERE, Claude, Client, Codex, Gemini, Opencode, Place
 from e2e.conftest import NewProject
-from e2e.running import PATIENCE
+from e2e.running import run_program
 
 TRIES = 4
 """The most attempts. The clients wait only a few seconds for a server, which a busy machine may need to start it."""
@@ -32,25 +32,15 @@ def test_mcp_list_says_that_the_server_is_connected(name: str, backlog: Backlog,
     place = new_project(backlog)
     client.register(place)
     for _ in range(TRIES):
-        listed = list_servers(name, client, place)
+        listed = list_servers(client, place)
         if words.format(command=" ".join(place.command)) in listed:
             return
     raise AssertionError(listed)
 
 
-def list_servers(name: str, client: Client, place: Place) -> str:
+def list_servers(client: Client, place: Place) -> str:
     """Return what the client prints about its servers."""
-    listed = subprocess.run(
-        [name, "mcp", "list"],
-        cwd=place.project,
-        env=client.environment(place, NOWHERE),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    return (listed.stdout + listed.stderr).replace("\x1b[90m", "")
+    return run_program(client, place, "mcp", "list").replace("\x1b[90m", "")
 
 
 class AppServer:

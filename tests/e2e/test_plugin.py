@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,10 +14,10 @@ import psutil  # type: ignore[import-untyped]  # has no types; the wheel require
 import pytest
 
 from e2e.backlog import Backlog
-from e2e.clients import NOWHERE, Claude, Place
+from e2e.clients import Claude, Place
 from e2e.conftest import NewPlace
 from e2e.model import Model
-from e2e.running import PATIENCE, play, running
+from e2e.running import play, run_program, running
 from e2e.script import Call, Script, drain
 
 ROOT = Path(__file__).parents[2]
@@ -42,18 +41,7 @@ class WithPlugin(Claude):
 
     def plugin(self, place: Place, *words: str) -> str:
         """Run `claude plugin`, and return its output."""
-        command = ["claude", "plugin", *words]
-        done = subprocess.run(
-            command,
-            cwd=place.project,
-            env=self.environment(place, NOWHERE),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_program(self, place, "plugin", *words)
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
         """Keep the user's settings, where the plugin stands, and allow its server."""

@@ -14,32 +14,16 @@ import psutil  # type: ignore[import-untyped]  # has no types; the wheel require
 import pytest
 
 from e2e.backlog import Backlog
-from e2e.clients import NOWHERE, Client, Codex, Gemini, Place
+from e2e.clients import Codex, Gemini, Place
 from e2e.conftest import NewPlace
 from e2e.fetching import BIN
-from e2e.running import PATIENCE, play, running
+from e2e.running import PATIENCE, play, run_program, running
 from e2e.script import Call, Script, drain
 from e2e.test_plugin import hold
 
 TRIES = 5
 """Gemini CLI waits for a server for a few seconds only, which a busy machine may need."""
 ROOT = Path(__file__).parents[2]
-
-
-def run(client: Client, place: Place, *words: str) -> str:
-    """Run a command of the client's program, and return its output."""
-    done = subprocess.run(
-        [str(BIN / client.name), *words],
-        cwd=place.project,
-        env=client.environment(place, NOWHERE),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 class WithPlugin(Codex):
@@ -151,10 +135,10 @@ def test_gemini_cli_installs_the_extension_that_is_made_of_the_plugin(place: Pla
         [sys.executable, str(ROOT / "docs" / "publishing" / "gemini_extension.py"), str(extension)], check=True
     )
     client = WithExtension()
-    assert "successfully validated" in run(client, place, "extensions", "validate", str(extension))
-    installed = run(client, place, "extensions", "install", "--consent", "--skip-settings", str(extension))
+    assert "successfully validated" in run_program(client, place, "extensions", "validate", str(extension))
+    installed = run_program(client, place, "extensions", "install", "--consent", "--skip-settings", str(extension))
     assert "installed successfully" in installed
     assert "Error" not in installed
-    listed = run(client, place, "extensions", "list")
+    listed = run_program(client, place, "extensions", "list")
     assert all(f"  {skill.name}: " in listed for skill in (ROOT / "plugin" / "skills").iterdir())
-    assert any("✓ features (from dibs)" in run(client, place, "mcp", "list") for _ in range(TRIES))
+    assert any("✓ features (from dibs)" in run_program(client, place, "mcp", "list") for _ in range(TRIES))
